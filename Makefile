@@ -1,0 +1,35 @@
+# Two commands on a fresh machine with Python >= 3.11, make and a C toolchain: `make run` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+EXPERIMENT ?= adroit_door_quick
+SEED ?= 0
+
+.PHONY: run test check demos clean
+
+run: $(VENV)/run.stamp  ## learn to open a door: stand-in, actor and learner, then evaluation and report
+	$(BIN)/rlpd-robot train experiment=$(EXPERIMENT) run.seed=$(SEED)
+
+test: $(VENV)/dev.stamp  ## all tests
+	$(BIN)/pytest -q
+
+check: $(VENV)/dev.stamp  ## style, types, import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "rlpd-robot needs Python 3.11 or newer; set PYTHON=…")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/run.stamp: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[learner,sim]'
+	touch $@
+
+$(VENV)/dev.stamp: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@ $(VENV)/run.stamp
+
+clean:
+	rm -rf $(VENV) build *.egg-info

@@ -1,0 +1,7 @@
+"""`python -m rlpd_robot` is `rlpd-robot`."""
+
+import sys
+
+from rlpd_robot.cli import main
+
+sys.exit(main())

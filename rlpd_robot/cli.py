@@ -1,0 +1,158 @@
+"""`rlpd-robot VERB …`: each verb imports its own module when it is called, so that help answers at once."""
+
+import sys
+from collections.abc import Callable, Sequence
+
+from rlpd_robot.errors import ChildError, FaultError, PeerTimeoutError, RlpdRobotError
+
+HELP = """\
+rlpd-robot: teach a robot a skill from demonstrations and live practice (RLPD, arXiv:2302.02948)
+
+usage: rlpd-robot VERB [key=value …]
+
+  train            learn a task: starts stand-in, actor and learner here, evaluates, writes runs/<name>/
+  actor            the robot's side alone: act, journal, send
+  learner          the learner's side alone: receive, commit, update, publish
+  sim              the MuJoCo stand-in alone, speaking the robot's protocol
+  eval             deterministic episodes with a trained policy
+  demos info PATH      what a demonstration store holds
+  demos validate PATH  look for damage, NaN and contradictions
+  demos collect        a policy acts, its episodes become a store
+
+Settings are Hydra words: groups robot=, task=, agent=, safety=, link=, experiment=, and keys such as
+run.seed=1. `rlpd-robot VERB --cfg` prints what a verb would run with. Your own folder of groups joins through
+RLPD_ROBOT_CONFIGS=FOLDER.
+
+examples:
+  rlpd-robot train experiment=adroit_door_quick run.seed=1
+  rlpd-robot demos info demos/adroit_door/demos.zarr
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb; the exit status: 0 done, 1 it failed at what it tried, 2 it was asked wrongly."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(HELP, end="")
+        return 0 if words else 2
+    if words[0] in ("-V", "--version", "version"):
+        from importlib.metadata import version
+
+        print(version("rlpd-robot"))
+        return 0
+    verb = VERBS.get(words[0])
+    if verb is None:
+        print(f"rlpd-robot: there is no verb {words[0]!r}. Verbs are {', '.join(sorted(VERBS))}.", file=sys.stderr)
+        return 2
+    if any(word in ("-m", "--multirun") for word in words):
+        print("rlpd-robot: a robot process runs one setting at a time; --multirun is refused.", file=sys.stderr)
+        return 2
+    try:
+        return verb(words[1:])
+    except RlpdRobotError as error:
+        print(f"rlpd-robot {words[0]}: {error}", file=sys.stderr)
+        return 1 if isinstance(error, FaultError | PeerTimeoutError | ChildError) else 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def _train(words: list[str]) -> int:
+    from rlpd_robot.config import build, load
+
+    settings, text = load("train", _without_cfg(words))
+    if "--cfg" in words:
+        return _show(text)
+    from rlpd_robot.run.train import train
+
+    return train(settings, text, words, build)
+
+
+def _actor(words: list[str]) -> int:
+    from rlpd_robot.config import build, load
+
+    settings, text = load("actor", _without_cfg(words))
+    if "--cfg" in words:
+        return _show(text)
+    from rlpd_robot.run.actor import run_actor
+    from rlpd_robot.run.stopping import stop_on_signals
+
+    return run_actor(settings, build(settings.robot.driver), build(settings.task), stop_on_signals())
+
+
+def _learner(words: list[str]) -> int:
+    from rlpd_robot.config import load
+
+    settings, text = load("learner", _without_cfg(words))
+    if "--cfg" in words:
+        return _show(text)
+    from rlpd_robot.run.learner import run_learner
+    from rlpd_robot.run.stopping import stop_on_signals
+
+    return run_learner(settings, text, stop_on_signals())
+
+
+def _sim(words: list[str]) -> int:
+    from rlpd_robot.config import build, load
+
+    settings, text = load("sim", _without_cfg(words))
+    if "--cfg" in words:
+        return _show(text)
+    from rlpd_robot.errors import ConfigError
+    from rlpd_robot.run.stopping import stop_on_signals
+
+    if settings.robot.stand_in is None:
+        raise ConfigError("robot.stand_in", None, f"a recipe; robot '{settings.robot.name}' has none")
+    print(f"stand-in of robot '{settings.robot.name}' at {settings.link.robot}; Ctrl-C ends it", flush=True)
+    build(settings.robot.stand_in, stop=stop_on_signals())
+    return 0
+
+
+def _eval(words: list[str]) -> int:
+    from rlpd_robot.config import build, load
+
+    settings, text = load("eval", _without_cfg(words))
+    if "--cfg" in words:
+        return _show(text)
+    from rlpd_robot.run.evaluate import run_eval
+
+    return run_eval(settings, build)
+
+
+def _demos(words: list[str]) -> int:
+    if len(words) == 2 and words[0] in ("info", "validate"):
+        from rlpd_robot.run import demos
+
+        return demos.info(words[1]) if words[0] == "info" else demos.validate(words[1])
+    if words[:1] == ["collect"]:
+        from rlpd_robot.config import build, load
+
+        settings, text = load("collect", _without_cfg(words[1:]))
+        if "--cfg" in words:
+            return _show(text)
+        from rlpd_robot.run.collect import run_collect
+
+        return run_collect(settings, build)
+    print(
+        "usage: rlpd-robot demos info PATH | demos validate PATH | demos collect key=value …",
+        file=sys.stderr,
+    )
+    return 2
+
+
+def _without_cfg(words: list[str]) -> list[str]:
+    return [word for word in words if word != "--cfg"]
+
+
+def _show(text: str) -> int:
+    print(text, end="")
+    return 0
+
+
+VERBS: dict[str, Callable[[list[str]], int]] = {
+    "train": _train,
+    "actor": _actor,
+    "learner": _learner,
+    "sim": _sim,
+    "eval": _eval,
+    "demos": _demos,
+}

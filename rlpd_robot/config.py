@@ -1,0 +1,219 @@
+"""From YAML and `key=value` words to frozen dataclasses, and no further in: only this file and `cli.py` know Hydra.
+
+Roots per verb and the groups robot, task, agent, safety, link, experiment lie in `robot_configs/`. A user's own folder
+of the same groups joins through the environment variable RLPD_ROBOT_CONFIGS.
+"""
+
+import inspect
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, make_dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_module
+from hydra.core.config_store import ConfigStore
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from hydra.utils import instantiate
+from omegaconf import MISSING, BooleanNode, DictConfig, FloatNode, IntegerNode, OmegaConf, StringNode
+from omegaconf.errors import (
+    ConfigAttributeError,
+    ConfigKeyError,
+    MissingMandatoryValue,
+    OmegaConfBaseException,
+    ValidationError,
+)
+from yaml import YAMLError  # type: ignore[import-untyped]
+
+from rlpd_robot.agent.config import AgentConfig
+from rlpd_robot.errors import ConfigError, RlpdRobotError
+from rlpd_robot.robot.safety import SafetySettings
+from rlpd_robot.run.settings import (
+    ActorSettings,
+    CollectSettings,
+    EvalSettings,
+    LearnerSettings,
+    Recipe,
+    RobotSettings,
+    RunSettings,
+    Settings,
+)
+from rlpd_robot.wire.settings import LinkSettings
+
+USER_FOLDER = "RLPD_ROBOT_CONFIGS"
+
+
+@dataclass
+class _SimSchema:
+    """Of the stand-in. `lockstep`: it waits for each command; otherwise it moves by the wall clock."""
+
+    lockstep: bool = True
+
+
+@dataclass
+class _RobotSchema:
+    name: str = MISSING
+    driver: dict[str, Any] = MISSING
+    stand_in: dict[str, Any] | None = None
+    film: dict[str, Any] | None = None
+
+
+@dataclass
+class _SafetySchema:
+    """`SafetySettings` with a type OmegaConf can hold where a number, a mapping or nothing may stand."""
+
+    name: str = "robot range"
+    margin: float = 0.0
+    max_speed: Any = None
+    source: str = ""
+    measured: dict[str, str] = field(default_factory=dict)
+
+
+def _schema(cls: type[Any]) -> Any:
+    """A schema field: the open twin of a frozen settings class, since OmegaConf cannot merge into a frozen one."""
+    twin = make_dataclass(f"{cls.__name__}Schema", [(f.name, f.type, field(default=f.default)) for f in fields(cls)])
+    return field(default_factory=twin)
+
+
+_GROUPS = {
+    "agent": AgentConfig,
+    "link": LinkSettings,
+    "run": RunSettings,
+    "actor": ActorSettings,
+    "learner": LearnerSettings,
+    "eval": EvalSettings,
+    "collect": CollectSettings,
+}
+
+_Schema = make_dataclass(
+    "_Schema",
+    [
+        ("robot", _RobotSchema, field(default_factory=_RobotSchema)),
+        ("task", dict[str, Any], field(default=MISSING)),
+        ("safety", _SafetySchema, field(default_factory=_SafetySchema)),
+        ("sim", _SimSchema, field(default_factory=_SimSchema)),
+        *((name, Any, _schema(cls)) for name, cls in _GROUPS.items()),
+    ],
+)
+
+
+def load(verb: str, overrides: Sequence[str]) -> tuple[Settings, str]:
+    """Compose the settings of one verb.
+
+    Args:
+        verb: the root file, `robot_configs/<verb>.yaml`.
+        overrides: words such as "agent=adroit" or "run.seed=1".
+
+    Returns:
+        The settings, and the composed YAML for the run's directory.
+
+    Raises:
+        ConfigError: an unknown key or group, a wrong type, a value out of range.
+    """
+    ConfigStore.instance().store(name="schema", node=_Schema)
+    try:
+        with initialize_config_module("robot_configs", version_base="1.3"):
+            composed = compose(verb, [*_search_path(), *overrides])
+        OmegaConf.resolve(composed)
+        return _settings(composed), OmegaConf.to_yaml(composed)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise _explain(error, overrides) from error
+    except YAMLError as error:
+        raise ConfigError(os.environ.get(USER_FOLDER, "robot_configs"), _in_one_line(error), "valid YAML") from error
+
+
+def build(recipe: Recipe, **arguments: Any) -> Any:
+    """Call what a recipe names, with its own and these arguments.
+
+    Raises:
+        ConfigError: there is no such thing, or it does not take these arguments.
+    """
+    target = recipe.get("_target_")
+    if not isinstance(target, str):
+        raise ConfigError("_target_", target, "the dotted name of a class or function")
+    try:
+        make = instantiate(dict(recipe), **arguments, _partial_=True, _convert_="all")
+    except HydraException as error:
+        if isinstance(error.__cause__, RlpdRobotError):  # of a recipe inside this one
+            raise error.__cause__ from error
+        reason = _in_one_line(error.__cause__ or error)
+        raise ConfigError("_target_", target, f"something that can be imported ({reason})") from error
+    try:
+        inspect.signature(make.func).bind(*make.args, **make.keywords)
+    except TypeError as error:
+        given = {key: value for key, value in recipe.items() if key != "_target_"}
+        raise ConfigError(f"{target}: arguments", given, f"those that it takes ({error})") from error
+    return make()  # here and not within Hydra, which would wrap what it raises
+
+
+def _search_path() -> list[str]:
+    folder = os.environ.get(USER_FOLDER)
+    if not folder:
+        return []
+    if not Path(folder).is_dir():
+        raise ConfigError(USER_FOLDER, folder, "a directory with groups such as robot/ and task/")
+    path = str(Path(folder).resolve()).replace("\\", "\\\\").replace("'", "\\'")
+    return [f"hydra.searchpath=['file://{path}']"]
+
+
+def _settings(composed: DictConfig) -> Settings:
+    data: Mapping[str, Any] = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
+    return Settings(
+        robot=_make(RobotSettings, "robot", data),
+        task=data["task"],
+        safety=_make(SafetySettings, "safety", data),
+        **{name: _make(cls, name, data) for name, cls in _GROUPS.items()},
+    )
+
+
+def _make(cls: type[Any], name: str, data: Mapping[str, Any]) -> Any:
+    """One frozen dataclass of settings; a key that was forced in by + is refused here."""
+    values = data[name]
+    known = [f.name for f in fields(cls)]
+    if not isinstance(values, Mapping):
+        raise ConfigError(name, values, f"a group of the keys {', '.join(known)}")
+    for key in values:
+        if key not in known:
+            raise _unknown(f"{name}.{key}", known)
+    return cls(**values)
+
+
+def _unknown(key: str, known: Iterable[object]) -> ConfigError:
+    group, _, last = key.rpartition(".")
+    where = f"of the group '{group}'" if group else "of the settings"
+    names = sorted(str(name) for name in known if name != "hydra")
+    return ConfigError(key, last, f"one of the keys {where}: {', '.join(names)}")
+
+
+_KINDS: dict[Any, str] = {
+    IntegerNode: "a whole number",
+    FloatNode: "a number",
+    BooleanNode: "true or false",
+    StringNode: "a text",
+    DictConfig: "a mapping",
+}
+
+
+def _explain(error: Exception, overrides: Sequence[str]) -> ConfigError:
+    """An error of Hydra's or OmegaConf's in one sentence."""
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        group, _, choice = error.missing_cfg_file.rpartition("/")
+        return ConfigError(group, choice, f"one of {', '.join(error.options or ()) or '(none)'}")
+    if isinstance(error, OverrideParseException):
+        return ConfigError(error.override.partition("=")[0], error.override, "written as key=value")
+    root: BaseException = error
+    while not getattr(root, "full_key", None) and (inner := root.__cause__ or root.__context__):
+        root = inner
+    if isinstance(root, ConfigKeyError | ConfigAttributeError) and isinstance(root.parent_node, DictConfig):
+        return _unknown(str(root.full_key), root.parent_node)
+    if isinstance(root, ValidationError) and type(root.child_node) in _KINDS:
+        kind = _KINDS[type(root.child_node)] + (" or null" if root.child_node._is_optional() else "")
+        return ConfigError(str(root.full_key), root.value, kind)
+    if isinstance(root, MissingMandatoryValue):
+        return ConfigError(str(root.full_key), None, "given")
+    expected = "one value for each key that `rlpd-robot VERB --cfg` shows"
+    return ConfigError(" ".join(overrides) or "(none)", str(root).strip().partition("\n")[0], expected)
+
+
+def _in_one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,1 @@
+"""Demonstration stores, replay and sampling in NumPy and zarr; no JAX, no sockets."""

@@ -1,0 +1,198 @@
+"""The demonstration store: a read-only view of one, and the way to its writer.
+
+Recorded demonstrations and the live data of a run lie in the same format, so that any run can be the prior data of
+the next. `layout` has the format, `store_writer` the commit protocol.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlpd_robot.data.durable import exclusive
+from rlpd_robot.data.layout import create_store
+from rlpd_robot.data.opening import OpenedStore, open_store, read_rows, something_at
+from rlpd_robot.data.rows import read_episodes, read_meta, read_sequences, to_segment
+from rlpd_robot.data.store_writer import StoreWriter
+from rlpd_robot.errors import StoreError
+from rlpd_robot.spec import ProblemSpec
+from rlpd_robot.types import ENDINGS, Batch, Segment, to_batch
+
+__all__ = ["DemoStore", "StoreSummary", "StoreWriter"]
+
+
+@dataclass(frozen=True)
+class StoreSummary:
+    """What a store holds, in figures.
+
+    Attributes:
+        episodes, transitions: committed ones.
+        success_rate: share of episodes with at least one solved step.
+        mean_normalized_return: percent of the horizon spent in the solved state, mean over episodes (the Adroit
+            metric of RLPD, arXiv:2302.02948, appendix).
+        mean_length, shortest, longest: transitions an episode.
+        endings: episodes by how they ended.
+        intervened_share, filtered_share: of the transitions.
+        uncommitted_rows: remains of a killed writer; the next one cuts them off.
+        size_bytes: on disk.
+    """
+
+    episodes: int
+    transitions: int
+    success_rate: float
+    mean_normalized_return: float
+    mean_length: float
+    shortest: int
+    longest: int
+    endings: Mapping[str, int]
+    intervened_share: float
+    filtered_share: float
+    uncommitted_rows: int
+    size_bytes: int
+
+
+class DemoStore:
+    """What was committed when the store was opened. Open it again to see what came since.
+
+    Reading takes no lock and changes nothing, also while a writer appends.
+    """
+
+    def __init__(self, opened: OpenedStore) -> None:
+        self._opened = opened
+        self._meta = read_meta(opened)
+
+    @staticmethod
+    def create(path: Path | str, problem: ProblemSpec, attributes: Mapping[str, Any] | None = None) -> "DemoStore":
+        """Make an empty store, parents included.
+
+        Raises:
+            StoreError: there is something at `path` already, or it cannot be written.
+            DataError: an attribute has the name of one of the store's own.
+        """
+        path = Path(path)
+        with exclusive(path, timeout_s=2.0):
+            if something_at(path):
+                raise StoreError(path, "there is something at this path already", "Choose a path that is free.")
+            create_store(path, problem, attributes or {})
+        return DemoStore.open(path)
+
+    @staticmethod
+    def open(path: Path | str) -> "DemoStore":
+        """Index the store at `path`.
+
+        Raises:
+            StoreError: there is nothing, it is something else, it is of another schema, or it is damaged.
+        """
+        return DemoStore(open_store(Path(path)))
+
+    @property
+    def path(self) -> Path:
+        """Where it lies."""
+        return self._opened.path
+
+    @property
+    def problem(self) -> ProblemSpec:
+        """Robot and task it was recorded on."""
+        return self._opened.problem
+
+    @property
+    def attributes(self) -> Mapping[str, Any]:
+        """Everything its root group says of it."""
+        return self._opened.attributes
+
+    def check(self, problem: ProblemSpec) -> None:
+        """Make sure that the store is of this robot and task.
+
+        Raises:
+            SpecMismatchError: it is of another; the sentence names what differs.
+        """
+        self._opened.check(problem)
+
+    def __len__(self) -> int:
+        """Committed episodes."""
+        return self._opened.episodes
+
+    def episode(self, index: int) -> Segment:
+        """One episode, counted from 0.
+
+        Raises:
+            IndexError: there are fewer.
+            StoreError: a chunk is missing or damaged.
+            DataError: the episode holds NaN or another value that must not enter a store.
+        """
+        if not 0 <= index < len(self):
+            raise IndexError(f"Store {str(self.path)!r} holds {len(self)} episodes. Received index {index}.")
+        ((_, rows),) = read_episodes(self._opened, index, index + 1)
+        return to_segment(self._opened, index, rows, self._meta)
+
+    def episodes(self) -> Iterator[Segment]:
+        """All episodes in the order of their commits. Raises as `episode` does."""
+        for index, rows in read_episodes(self._opened, 0, len(self)):
+            yield to_segment(self._opened, index, rows, self._meta)
+
+    def transitions(self) -> Batch:
+        """Every transition, [N] float32 and contiguous, marked as demonstration; rewards as stored.
+
+        Raises:
+            StoreError, DataError: as `episode` does.
+        """
+        o, a = self.problem.observation_size, self.problem.action_size
+        n = self._opened.rows - len(self)
+        batch = Batch(*(np.empty((n, *row), np.float32) for row in ((o,), (a,), (), (o,), (), ())))
+        start = 0
+        for segment in self.episodes():
+            stop = start + len(segment)
+            for column, values in zip(batch, to_batch(segment, is_demo=True), strict=True):
+                column[start:stop] = values
+            start = stop
+        return batch
+
+    def next_sequences(self) -> dict[str, int]:
+        """By boot, the sequence number after its last committed transition."""
+        return read_sequences(self._opened)
+
+    def summary(self) -> StoreSummary:
+        """Figures of the whole store; zeros where it is empty.
+
+        Raises:
+            StoreError: a chunk is missing or damaged.
+        """
+        opened = self._opened
+        lengths = np.diff(opened.ends, prepend=0) - 1
+        success, intervened, filtered, valid = (
+            read_rows(opened, f"data/{name}", 0, opened.rows) for name in ("success", "intervened", "filtered", "valid")
+        )
+        episodes = [success[slice(*opened.bounds(i))] for i in range(len(self))]
+        solved = [e[: self.problem.horizon].sum() for e in episodes]
+        codes = Counter(self._meta["meta/ending"].tolist())
+        return StoreSummary(
+            episodes=len(self),
+            transitions=int(lengths.sum()),
+            success_rate=_mean([e.any() for e in episodes]),
+            mean_normalized_return=100 * _mean(solved) / self.problem.horizon,
+            mean_length=_mean(lengths),
+            shortest=int(lengths.min()) if len(self) else 0,
+            longest=int(lengths.max()) if len(self) else 0,
+            endings={name: codes[code] for code, name in enumerate(ENDINGS) if codes[code]},
+            intervened_share=_mean(intervened[valid]),
+            filtered_share=_mean(filtered[valid]),
+            uncommitted_rows=opened.arrays["data/valid"].shape[0] - opened.rows,
+            size_bytes=_size(self.path),
+        )
+
+
+def _mean(values: NDArray[Any] | list[Any]) -> float:
+    return float(np.mean(values)) if len(values) else 0.0
+
+
+def _size(path: Path) -> int:
+    size = 0
+    for file in path.rglob("*"):
+        with suppress(FileNotFoundError):  # a writer at work replaces its files
+            size += file.stat().st_size if file.is_file() else 0
+    return size

@@ -1,0 +1,1 @@
+"""Everything that may move metal. Never imports JAX."""

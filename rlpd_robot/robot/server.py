@@ -1,0 +1,349 @@
+"""The robot's side of the robot link: puts any `Robot` behind a socket, for one controller at a time.
+
+Real time: the server keeps its own absolute-deadline grid, hands the robot each fresh command on arrival and streams
+the state once a period. Lock-step: it waits for each command, advances one period and answers with the state that
+followed.
+
+What must never happen is that a command is executed late. A command names the state that it answers; when that state
+was measured more than `FRESH_PERIODS` ago by this server's own clock, the command is refused and counted, whatever held
+it up: the network, the controller, or this very process.
+"""
+
+import logging
+import threading
+import time
+import uuid
+from collections import deque
+from typing import Any, Protocol
+
+import numpy as np
+import zmq
+from numpy.typing import NDArray
+
+from rlpd_robot.errors import PeerVersionError, ProtocolError, SpecError
+from rlpd_robot.spec import RobotSpec
+from rlpd_robot.timing import Clock, Histogram, SystemClock
+from rlpd_robot.wire.messages import (
+    AnyMessage,
+    Bye,
+    CommandMessage,
+    Hello,
+    Ping,
+    Refused,
+    Reset,
+    State,
+    Stop,
+    Welcome,
+    from_bytes,
+    to_bytes,
+)
+from rlpd_robot.wire.sockets import Complaints, Options, listen, make_socket
+
+FRESH_PERIODS = 2.5
+"""Age of the answered state [control periods] beyond which a command is stale, and silence after which to stop."""
+
+CONTROLLER_SILENCE_S = 1.0
+"""Silence [s] after which another controller may take over, and the state is no longer streamed."""
+
+MAX_MESSAGE_BYTES = 1 << 20  # what a controller sends is small; what it receives may be camera frames
+_MESSAGES_A_PERIOD = 256  # a flood must not hold up the robot
+_IDLE_MS = 100
+_HISTORY = 16  # remembered stamps: more than FRESH_PERIODS of them
+
+_log = logging.getLogger(__name__)
+
+
+class Robot(Protocol):
+    """One robot, on its own computer. One thread owns it.
+
+    Attributes:
+        spec: what it measures and accepts.
+    """
+
+    spec: RobotSpec
+
+    def read(self) -> dict[str, NDArray[Any]]:
+        """The present state, as `spec.state` says."""
+
+    def write(self, values: NDArray[np.float64]) -> None:
+        """Follow this command (C,) from now on."""
+
+    def advance(self) -> None:
+        """Let one control period pass. A real robot does nothing here."""
+
+    def reset(self, seed: int | None) -> None:
+        """Go to a start of episode. May take as long as it needs."""
+
+    def stop(self) -> None:
+        """Stop moving; repeats are harmless. The next `write` moves it again."""
+
+
+class RobotServer:
+    """Serves one robot. Made, run and closed in that order; `run` may be in another thread.
+
+    Args:
+        robot: to be served.
+        address: where to listen; port * or 0 chooses one.
+        lockstep: wait for each command (simulators only).
+        insecure: allow an address that other machines can reach.
+        clock: of the control periods.
+        key: the setting that `address` came from, for errors.
+
+    Attributes:
+        address: where controllers connect.
+
+    Raises:
+        ConfigError, AddressError: the address cannot be used.
+    """
+
+    def __init__(
+        self,
+        robot: Robot,
+        address: str,
+        lockstep: bool,
+        insecure: bool = False,
+        clock: Clock | None = None,
+        key: str = "link.robot",
+    ) -> None:
+        self._robot, self._lockstep = robot, lockstep
+        self._clock = clock or SystemClock()
+        self._boot = uuid.uuid4().hex
+        self._spec = robot.spec
+        self._period_s = robot.spec.period_s
+        slack = 1e-9 * (robot.spec.command_high - robot.spec.command_low)  # rounding of a filter's arithmetic
+        self._lowest, self._highest = robot.spec.command_low - slack, robot.spec.command_high + slack
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        # A controller that reconnects keeps its identity; without HANDOVER the old connection would keep the route.
+        options: Options = {zmq.ROUTER_HANDOVER: 1, zmq.SNDHWM: 64, zmq.RCVHWM: 256}
+        try:
+            self._socket = make_socket(self._context, zmq.ROUTER, MAX_MESSAGE_BYTES, options)
+            self.address = listen(self._socket, key, address, insecure=insecure)
+        except BaseException:
+            self._context.term()
+            raise
+        self._identity: bytes | None = None  # of the controller; None: nobody
+        self._controller = ""
+        self._heard_s = 0.0
+        self._number = -1  # highest number of the controller's requests and commands
+        self._sequence = -1
+        self._stamps: deque[tuple[int, float]] = deque(maxlen=_HISTORY)
+        self._state = b""
+        self._moving = False
+        self._commanded_s = 0.0
+        self._rubbish = Complaints(_log)
+        self._lateness = Histogram()
+        self._counts = dict.fromkeys(
+            ("executed", "refused_stale", "refused_order", "refused_invalid", "strangers", "resets", "stops", "missed"),
+            0,
+        )
+
+    def run(self, stop: threading.Event) -> None:
+        """Serve until `stop` is set; then, or on any error, stop the robot.
+
+        Raises:
+            SpecError: the robot's state is not what its spec says.
+            Exception: whatever the robot raises.
+        """
+        try:
+            self._check(self._robot.read())
+            self._measure()
+            if self._lockstep:
+                while not stop.is_set():
+                    if self._poll(_IDLE_MS):
+                        self._receive()
+            else:
+                self._run_real_time(stop)
+        finally:
+            self._robot.stop()
+
+    def stats(self) -> dict[str, float]:
+        """Counters since the start; `executed` commands; lateness of the periods [ms]."""
+        counts = {name: float(count) for name, count in self._counts.items()}
+        return {**counts, "rubbish": float(self._rubbish.count), **self._lateness.summary("lateness_ms", 1e3)}
+
+    def close(self) -> None:
+        """Release the address. A second call does nothing."""
+        self._socket.close(linger=0)
+        self._context.term()
+
+    def _run_real_time(self, stop: threading.Event) -> None:
+        origin, index = self._clock.now(), 0
+        while not stop.is_set():
+            index += 1
+            deadline = origin + index * self._period_s
+            self._listen_until(deadline)
+            late = self._clock.now() - deadline
+            self._lateness.add(late)
+            if late > self._period_s:
+                self._counts["missed"] += int(late / self._period_s)
+                origin, index = self._clock.now(), 0
+            self._watch()
+            self._robot.advance()
+            self._measure()
+            if self._identity is not None and self._clock.now() - self._heard_s < CONTROLLER_SILENCE_S:
+                self._send(self._identity, self._state)
+
+    def _listen_until(self, deadline: float) -> None:
+        """Handle messages as they come; those in the last millisecond just after the deadline."""
+        for _ in range(_MESSAGES_A_PERIOD):
+            left_ms = int(1e3 * (deadline - self._clock.now()))
+            if left_ms <= 0 or not self._poll(left_ms):
+                break
+            self._receive()
+        self._clock.sleep_until(deadline)
+        for _ in range(_MESSAGES_A_PERIOD):
+            if not self._receive():
+                break
+
+    def _poll(self, wait_ms: int) -> bool:
+        return bool(zmq.zmq_poll([(self._socket, zmq.POLLIN)], wait_ms))  # Socket.poll makes a Poller at each call
+
+    def _watch(self) -> None:
+        """Without a fresh command the robot holds the last one, and is stopped once."""
+        if self._moving and self._clock.now() - self._commanded_s > FRESH_PERIODS * self._period_s:
+            self._halt()
+
+    def _halt(self) -> None:
+        self._moving = False
+        self._counts["stops"] += 1
+        self._robot.stop()
+
+    def _receive(self) -> bool:
+        """Handle one message; False when there is none."""
+        try:
+            frames = self._socket.recv_multipart(zmq.NOBLOCK)
+        except zmq.Again:
+            return False
+        identity, peer = frames[0], f"controller {frames[0][:8].hex()} on {self.address}"
+        try:
+            if len(frames) != 2:
+                raise ProtocolError(peer, f"{len(frames) - 1} frames", "one")
+            self._handle(identity, from_bytes(frames[1], peer, MAX_MESSAGE_BYTES))
+        except ProtocolError as error:
+            self._rubbish.add(error)
+        except PeerVersionError as error:
+            self._rubbish.add(error)
+            self._send(identity, to_bytes(Refused(str(error))))
+        return True
+
+    def _handle(self, identity: bytes, message: AnyMessage) -> None:
+        if isinstance(message, Hello):
+            self._greet(identity, message)
+            return
+        if not isinstance(message, CommandMessage | Reset | Ping | Stop | Bye):
+            raise ProtocolError(self.address, f"a '{message.kind}'", "a message of a controller")
+        if identity != self._identity or message.boot != self._controller:
+            self._counts["strangers"] += 1
+            reason = "it does not know this controller, or has another one by now; connect again"
+            self._send(identity, to_bytes(Refused(reason)))
+            return
+        self._heard_s = self._clock.now()
+        match message:
+            case CommandMessage():
+                self._command(identity, message)
+            case Reset():
+                self._reset(identity, message)
+            case Ping():
+                self._number = max(self._number, message.request)
+            case Stop():
+                self._halt()
+            case Bye():
+                self._identity = None
+                self._halt()
+
+    def _greet(self, identity: bytes, hello: Hello) -> None:
+        silence_s = self._clock.now() - self._heard_s
+        if self._identity is not None and hello.boot != self._controller and silence_s < CONTROLLER_SILENCE_S:
+            reason = f"another controller was heard {silence_s:.1f} s ago; stop that one first"
+            self._send(identity, to_bytes(Refused(reason, busy=True)))
+            return
+        if hello.boot != self._controller:
+            self._number = -1
+        self._identity, self._controller, self._heard_s = identity, hello.boot, self._clock.now()
+        self._send(identity, to_bytes(Welcome(self._boot, self._spec, self._lockstep)))
+
+    def _command(self, identity: bytes, message: CommandMessage) -> None:
+        if message.sequence <= self._number:
+            if self._lockstep and message.sequence == self._number:
+                self._send(identity, self._state)  # asked again: the answer was lost
+            else:
+                self._counts["refused_order"] += 1
+            return
+        self._number = message.sequence
+        problem = self._problem(message)
+        if problem:
+            self._counts["refused_invalid"] += 1
+            self._send(identity, to_bytes(Refused(problem)))
+        elif not self._is_fresh(message.state_sequence):
+            self._counts["refused_stale"] += 1
+            if self._lockstep:
+                reason = f"a command answers state {message.state_sequence}, the robot is at {self._sequence}"
+                self._send(identity, to_bytes(Refused(reason)))
+        else:
+            self._robot.write(message.values)
+            self._moving, self._commanded_s = True, self._clock.now()
+            self._counts["executed"] += 1
+            if self._lockstep:
+                self._robot.advance()
+                self._measure()
+                self._send(identity, self._state)
+
+    def _problem(self, message: CommandMessage) -> str | None:
+        values, low, high = message.values, self._spec.command_low, self._spec.command_high
+        if values.shape != low.shape or values.dtype != np.float64:
+            return f"a command has shape {values.shape} and dtype {values.dtype}, not {low.shape} and float64"
+        inside = (values >= self._lowest) & (values <= self._highest)  # False for NaN
+        if inside.all():
+            return None
+        index = int(np.argmin(inside))
+        return f"command element {index} is {values[index]:g}, outside [{low[index]:g}, {high[index]:g}]"
+
+    def _is_fresh(self, state_sequence: int) -> bool:
+        if self._lockstep:
+            return state_sequence == self._sequence
+        oldest_s = self._clock.now() - FRESH_PERIODS * self._period_s
+        return any(sequence == state_sequence and stamp_s >= oldest_s for sequence, stamp_s in self._stamps)
+
+    def _reset(self, identity: bytes, message: Reset) -> None:
+        if message.request <= self._number:
+            if self._lockstep and message.request == self._number:
+                self._send(identity, self._state)
+            return
+        if not self._lockstep and not self._is_fresh(message.state_sequence):
+            self._counts["refused_stale"] += 1  # its number is not noted: the controller asks again with a fresh state
+            return
+        self._moving = False
+        self._robot.reset(message.seed)
+        self._counts["resets"] += 1
+        self._number = message.request
+        self._heard_s = self._clock.now()  # it waited for us
+        self._measure()
+        self._send(identity, self._state)
+
+    def _measure(self) -> None:
+        self._sequence += 1
+        # A simulator in lock-step has a clock of its own, so that the same run gives the same stamps.
+        stamp_s = self._sequence * self._period_s if self._lockstep else self._clock.now()
+        self._stamps.append((self._sequence, stamp_s))
+        self._state = to_bytes(State(self._sequence, stamp_s, self._number, self._robot.read()))
+
+    def _check(self, values: dict[str, NDArray[Any]]) -> None:
+        want = {f.name: (f.shape, f.dtype) for f in self._spec.state}
+        have = {name: (array.shape, array.dtype.name) for name, array in values.items()}
+        if want != have:
+            raise SpecError(f"Robot '{self._spec.name}'", f"it measures {have}", f"{want}, as its spec says")
+
+    def _send(self, identity: bytes, data: bytes) -> None:
+        # A ROUTER drops what its peer cannot take: the stream goes on, and an answer in lock-step is asked for again.
+        self._socket.send_multipart((identity, data), zmq.NOBLOCK)
+
+
+def serve(robot: Robot, address: str, lockstep: bool, stop: threading.Event, insecure: bool = False) -> None:
+    """Serve a robot until `stop` is set. See `RobotServer` for arguments and errors."""
+    server = RobotServer(robot, address, lockstep, insecure)
+    started = time.monotonic()
+    try:
+        server.run(stop)
+    finally:
+        server.close()
+        _log.info("served %s for %.0f s: %s", robot.spec.name, time.monotonic() - started, server.stats())

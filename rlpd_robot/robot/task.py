@@ -1,0 +1,102 @@
+"""What a task makes of a robot: observation, reward and success from the state, and actions from commands.
+
+A task is NumPy functions of the named state, so the same task runs in simulation and on a robot whose trackers report
+the same fields.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlpd_robot.errors import DataError
+from rlpd_robot.spec import ProblemSpec, RobotSpec
+from rlpd_robot.types import Command, RobotState
+
+
+class Task(Protocol):
+    """A task on a robot.
+
+    Attributes:
+        name: its name in stores, summaries and handshakes.
+        observation_size: O.
+        horizon: longest episode [control periods].
+    """
+
+    name: str
+    observation_size: int
+    horizon: int
+
+    def check(self, spec: RobotSpec) -> None:
+        """Make sure that the robot measures what this task needs.
+
+        Raises:
+            SpecError: a field is missing or of another shape.
+        """
+
+    def observe(self, state: RobotState) -> NDArray[np.float32]:
+        """(O,) float32."""
+
+    def success(self, state: RobotState) -> bool:
+        """Whether the task is solved in this state."""
+
+    def reward(self, state: RobotState, action: NDArray[np.float32], next_state: RobotState) -> float:
+        """Reward of one transition, from the executed action (A,) in [-1, 1]."""
+
+    def terminated(self, state: RobotState) -> bool:
+        """Whether the episode truly ends here, so that no value follows. A time limit is not a terminal."""
+
+
+@dataclass(frozen=True)
+class ActionMap:
+    """The affine map between actions in [-1, 1] and commands within the robot's range. A == C.
+
+    Attributes:
+        low, high: (C,) ends of the command range, in the robot's units.
+    """
+
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+
+    @staticmethod
+    def of(spec: RobotSpec) -> "ActionMap":
+        """The map onto the whole command range of this robot."""
+        return ActionMap(spec.command_low, spec.command_high)
+
+    @property
+    def action_size(self) -> int:
+        """A."""
+        return len(self.low)
+
+    def to_command(self, action: NDArray[np.float32]) -> Command:
+        """(A,) action → command. Not clipped: the safety filter sees what was asked for.
+
+        Raises:
+            DataError: another shape than (A,).
+        """
+        if action.shape != self.low.shape:
+            raise DataError("Action", f"its shape is {action.shape}", f"{self.low.shape}")
+        middle, half = (self.high + self.low) / 2, (self.high - self.low) / 2
+        return Command(middle + half * action.astype(np.float64))
+
+    def to_action(self, command: Command) -> NDArray[np.float32]:
+        """Inverse of `to_command`; rounding past ±1 is cut off."""
+        middle, half = (self.high + self.low) / 2, (self.high - self.low) / 2
+        return np.clip((command.values - middle) / half, -1.0, 1.0).astype(np.float32)
+
+
+def problem_of(task: Task, spec: RobotSpec) -> ProblemSpec:
+    """Robot and task in one description, after `task.check`.
+
+    Raises:
+        SpecError: the robot does not measure what the task needs.
+    """
+    task.check(spec)
+    return ProblemSpec(
+        robot=spec,
+        task=task.name,
+        observation_size=task.observation_size,
+        action_size=spec.command_size,
+        horizon=task.horizon,
+    )

@@ -1,0 +1,68 @@
+"""`rlpd-robot demos info|validate PATH`: what a store holds, and whether it is sound. Neither changes anything."""
+
+from rlpd_robot.data.demo_store import DemoStore, StoreSummary
+from rlpd_robot.data.validate import validate as problems
+
+MAX_LINES = 50
+_OWN = ("schema", "schema_version", "problem", "fingerprint", "committed_episodes", "endings")
+
+
+def info(path: str) -> int:
+    """Print what the store at `path` holds; returns the exit status.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
+    store = DemoStore.open(path)
+    lines = _description(store) + _figures(store.summary())
+    lines += [(key, str(value)) for key, value in store.attributes.items() if key not in _OWN]
+    width = max(len(name) for name, _ in lines)
+    for name, text in lines:
+        print(f"{name:<{width}}  {text}")
+    return 0
+
+
+def _description(store: DemoStore) -> list[tuple[str, str]]:
+    problem = store.problem
+    return [
+        ("store", str(store.path)),
+        ("task", f"{problem.task}, at most {problem.horizon} steps of {problem.robot.period_s * 1e3:g} ms"),
+        ("robot", f"{problem.robot.name}, observation {problem.observation_size}, action {problem.action_size}"),
+        ("fingerprint", problem.fingerprint),
+    ]
+
+
+def _figures(summary: StoreSummary) -> list[tuple[str, str]]:
+    lines = [
+        ("episodes", str(summary.episodes)),
+        ("transitions", str(summary.transitions)),
+        ("length", f"{summary.mean_length:.1f} steps on average, {summary.shortest} to {summary.longest}"),
+        ("endings", ", ".join(f"{n} {name}" for name, n in summary.endings.items()) or "none"),
+        ("success rate", f"{100 * summary.success_rate:.1f} % of episodes"),
+        ("normalised return", f"{summary.mean_normalized_return:.1f} % of the horizon solved"),
+        ("a person acted in", f"{100 * summary.intervened_share:.1f} % of steps"),
+        ("safety changed", f"{100 * summary.filtered_share:.1f} % of commands"),
+        ("size", f"{summary.size_bytes / 1e6:.2f} MB"),
+    ]
+    if summary.uncommitted_rows:
+        lines.append(("uncommitted", f"{summary.uncommitted_rows} rows of a writer at work or killed, not counted"))
+    return lines
+
+
+def validate(path: str) -> int:
+    """Print everything that is wrong with the store at `path`; returns 0 for a sound store, else 1.
+
+    Raises:
+        StoreError: it cannot be read at all.
+    """
+    found = problems(path)
+    for problem in found[:MAX_LINES]:
+        print(problem)
+    if len(found) > MAX_LINES:
+        print(f"… and {len(found) - MAX_LINES} more.")
+    if found:
+        print(f"Store {path!r} has {len(found)} problem{'s' if len(found) > 1 else ''}.")
+        return 1
+    store = DemoStore.open(path)
+    print(f"Store {path!r} is sound: {len(store)} episodes of '{store.problem.task}'.")
+    return 0

@@ -1,0 +1,38 @@
+"""The directory that holds everything one run writes."""
+
+from pathlib import Path
+
+from rlpd_robot.errors import ConfigError
+from rlpd_robot.run.settings import RunSettings
+
+
+def make_directory(run: RunSettings, below: str = "", new: bool = False) -> Path:
+    """Make the run's directory, or the one called `below` in it, and return it.
+
+    Args:
+        new: refuse a run's directory that exists.
+
+    Raises:
+        ConfigError: it exists and should not, or cannot be made.
+    """
+    if new and run.directory.exists():
+        raise ConfigError("run.name", run.name, f"a new name: {str(run.directory)!r} exists already")
+    directory = run.directory / below
+    try:
+        run.directory.mkdir(parents=True, exist_ok=not new)
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        expected = f"a directory in which {str(directory)!r} can be made ({error.strerror})"
+        raise ConfigError("run.root", run.root, expected) from error
+    return directory
+
+
+def remove_unused_journal(journal: Path, top: Path) -> None:
+    """Remove a closed journal that keeps nothing, and the directories around it, up to `top`, that are empty then."""
+    if [path.name for path in journal.iterdir()] != ["lock"]:
+        return
+    (journal / "lock").unlink()
+    for directory in (journal, *journal.parents):
+        if directory == top.parent or any(directory.iterdir()):
+            return
+        directory.rmdir()

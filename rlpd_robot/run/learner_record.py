@@ -1,0 +1,143 @@
+"""What a learner tells of itself: rows and episodes of its metrics, and its status file."""
+
+import json
+import os
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rlpd_robot.run.metrics import MetricsWriter
+from rlpd_robot.run.settings import Settings
+from rlpd_robot.run.trainer import Trainer
+from rlpd_robot.types import Segment
+from rlpd_robot.wire.intake import ActorInfo
+
+STATUS = "learner.json"
+"""In the run's directory: what the learner says of itself when it has finished and when it ends."""
+
+_RECENT = 20  # episodes
+_LINE_S = 10.0  # between two lines in the terminal or the log
+
+
+class LearnerRecord:
+    """Puts a learner's figures into the run's directory.
+
+    Args:
+        settings: of the run.
+        metrics: where rows and episodes go.
+
+    Attributes:
+        episodes: training episodes so far, those of learners before this one included.
+        demo_return: the demonstrations' mean normalised return [%]; none without demonstrations.
+    """
+
+    def __init__(self, settings: Settings, metrics: MetricsWriter) -> None:
+        self._settings, self._metrics = settings, metrics
+        self.episodes = 0
+        self.demo_return: float | None = None
+        self._next_line_s = 0.0
+        self._recent: deque[tuple[bool, float]] = deque(maxlen=_RECENT)
+        self._start_s = time.monotonic()
+        self._next_row_s = 0.0
+
+    @property
+    def wall_s(self) -> float:
+        """Since this learner began [s]."""
+        return time.monotonic() - self._start_s
+
+    def episode(self, episode: Segment, horizon: int, env_steps: int) -> None:
+        """One training episode, `env_steps` transitions after the run's first."""
+        solved = 100.0 * float(np.sum(episode.success)) / horizon
+        success = bool(episode.success.any())
+        self.episodes += 1
+        self._recent.append((success, solved))
+        every = self._settings.actor.greedy_every
+        self._metrics.episode(
+            {
+                "wall_s": self.wall_s,
+                "env_steps": env_steps,
+                "episode": episode.episode,
+                "steps": len(episode),
+                "success": success,
+                "normalized_return": solved,
+                "reward": float(np.sum(episode.rewards)),
+                "ending": episode.ending,
+                "cause": episode.cause,
+                "policy_version": int(episode.policy_versions[-1]),
+                "explore": not (every and episode.episode % every == every - 1),
+            }
+        )
+
+    def row(
+        self,
+        phase: str,
+        trainer: Trainer,
+        version: int,
+        delivery: Mapping[str, float],
+        actors: Mapping[str, ActorInfo],
+        force: bool = False,
+    ) -> None:
+        """One row of metrics, unless the last one is younger than `learner.metrics_s`."""
+        now = time.monotonic()
+        if now < self._next_row_s and not force:
+            return
+        self._next_row_s = now + self._settings.learner.metrics_s
+        budget = trainer.budget
+        row: dict[str, float | str] = {
+            "wall_s": self.wall_s,
+            "phase": phase,
+            "env_steps": budget.received,
+            "env_steps_target": self._settings.run.env_steps,
+            "episodes": self.episodes,
+            "critic_updates": budget.updates,
+            "utd_target": budget.utd,
+            "utd_realised": budget.realised,
+            "updates_owed": budget.owed * budget.utd,
+            "ring_rows": trainer.ring_rows,
+            "demo_rows": trainer.demo_rows,
+            "policy_version": version,
+        }
+        if self.demo_return is not None:
+            row["demo_return"] = self.demo_return
+        if self._recent:
+            row["success_recent"] = float(np.mean([success for success, _ in self._recent]))
+            row["return_recent"] = float(np.mean([solved for _, solved in self._recent]))
+        row |= {f"learner/{name}": value for name, value in trainer.metrics().items()}
+        row |= {f"delivery/{name}": value for name, value in delivery.items()}
+        for actor in actors.values():
+            row |= {f"actor/{name}": value for name, value in actor.stats.items()}
+        self._metrics.row(row)
+        if now >= self._next_line_s:
+            self._next_line_s = now + _LINE_S
+            print(_line(row), flush=True)
+
+    def status(self, trainer: Trainer, **figures: Any) -> None:
+        """Replace the status file, whole or not at all."""
+        budget = trainer.budget
+        status = {
+            "env_steps": budget.received,
+            "critic_updates": budget.updates,
+            "utd_target": budget.utd,
+            "utd_realised": budget.realised,
+            "wall_s": self.wall_s,
+            "agent": asdict(self._settings.agent),
+            **figures,
+        }
+        directory: Path = self._settings.run.directory
+        partial = directory / f".{STATUS}.partial"
+        partial.write_text(json.dumps(status, indent=1))
+        os.replace(partial, directory / STATUS)
+
+
+def _line(row: Mapping[str, float | str]) -> str:
+    """A row for the terminal or the log."""
+    solved = f", {100 * float(row['success_recent']):.0f} % solved lately" if "success_recent" in row else ""
+    return (
+        f"{row['phase']}: {row['env_steps']} of {row['env_steps_target']} transitions, "
+        f"UTD {row['utd_realised']:.2f} of {row['utd_target']}, policy {row['policy_version']}{solved}"
+    )

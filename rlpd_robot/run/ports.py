@@ -1,0 +1,42 @@
+"""Whether the addresses that a run is about to listen on are free."""
+
+import socket
+from collections.abc import Mapping
+from contextlib import ExitStack, closing
+
+import zmq
+
+from rlpd_robot.errors import AddressError
+from rlpd_robot.wire.sockets import listen, make_socket
+
+
+def check_free(addresses: Mapping[str, str], insecure: bool) -> None:
+    """Listen on all of them for a moment.
+
+    Args:
+        addresses: by the setting that each came from.
+        insecure: allow addresses that other machines can reach.
+
+    Raises:
+        AddressError: one is in use, twice among these too, or may not be used.
+    """
+    with zmq.Context() as context, ExitStack() as stack:
+        for key, address in addresses.items():
+            _check_unix(key, address)
+            sock = make_socket(context, zmq.ROUTER, 1, {})
+            listen(sock, key, address, insecure=insecure)
+            stack.callback(sock.close, 0)
+
+
+def _check_unix(key: str, address: str) -> None:
+    """ZeroMQ takes a socket file over from whoever listens on it; so ask before."""
+    path = address.removeprefix("ipc://")
+    if path == address:
+        return
+    with closing(socket.socket(socket.AF_UNIX)) as probe:
+        try:
+            probe.connect(path.replace("@", "\0", 1) if path.startswith("@") else path)
+        except OSError:
+            return
+    remedy = f"Stop the program that uses it, or choose another address for '{key}'."
+    raise AddressError(key, address, "it is in use", remedy)

@@ -1,0 +1,91 @@
+"""What cannot work in a run, found before anything is written."""
+
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from rlpd_robot.data.demo_store import StoreSummary
+from rlpd_robot.errors import ConfigError, PeerTimeoutError
+from rlpd_robot.robot.driver import Driver
+from rlpd_robot.robot.safety import SafetyLimits
+from rlpd_robot.robot.task import Task, problem_of
+from rlpd_robot.run.evaluate import Build
+from rlpd_robot.run.ports import check_free
+from rlpd_robot.run.prior_data import open_demos
+from rlpd_robot.run.processes import Child
+from rlpd_robot.run.settings import Settings
+from rlpd_robot.spec import ProblemSpec, RobotSpec
+
+_LOOK_S = 1.0  # how often a wait for the robot looks whether its stand-in still runs
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run starts from.
+
+    Attributes:
+        task: at hand.
+        demos: figures of the prior data, or None.
+    """
+
+    task: Task
+    demos: StoreSummary | None
+
+
+def preflight(settings: Settings, words: Sequence[str], build: Build) -> Plan:
+    """Look at everything that a run needs, the robot included.
+
+    Args:
+        words: of the command line, for the stand-in that is started for a moment.
+
+    Raises:
+        RlpdRobotError: the first thing found.
+    """
+    run = settings.run
+    if run.directory.exists():
+        raise ConfigError("run.name", run.name, f"a new name: {str(run.directory)!r} exists already")
+    task: Task = build(settings.task)
+    demos = open_demos(settings)
+    if demos is not None:
+        demos.transitions()
+    link = settings.link
+    listening = {"link.data": link.data, "link.policy": link.policy}
+    if settings.robot.stand_in is not None:
+        listening["link.robot"] = link.robot
+    check_free(listening, link.insecure)
+    problem = _meet_robot(settings, words, build, task)
+    if demos is not None:
+        demos.check(problem)
+    return Plan(task, demos.summary() if demos is not None else None)
+
+
+def _meet_robot(settings: Settings, words: Sequence[str], build: Build, task: Task) -> ProblemSpec:
+    """Connect to the robot, or to its stand-in for a moment, and see whether task and safety limits fit it."""
+    with ExitStack() as stack:
+        stand_in = None
+        if settings.robot.stand_in is not None:
+            logs = stack.enter_context(tempfile.TemporaryDirectory())
+            stand_in = Child("sim", ["sim", *words], Path(logs))
+            stack.callback(stand_in.end, 5.0)
+        driver = build(settings.robot.driver)
+        stack.callback(driver.close)
+        spec = _connect(driver, stand_in, settings.actor.connect_s)
+    problem = problem_of(task, spec)
+    SafetyLimits.from_settings(settings.safety, spec)
+    return problem
+
+
+def _connect(driver: Driver, stand_in: Child | None, timeout_s: float) -> RobotSpec:
+    deadline = time.monotonic() + timeout_s
+    while True:
+        left_s = deadline - time.monotonic()
+        try:
+            return driver.connect(min(left_s, _LOOK_S) if stand_in is not None else left_s)
+        except PeerTimeoutError:
+            if stand_in is not None:
+                stand_in.check()
+            if time.monotonic() >= deadline:
+                raise

@@ -1,0 +1,207 @@
+"""Settings of the processes, as frozen dataclasses; `config.py` fills them from YAML. No JAX, no Hydra here."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rlpd_robot.agent.config import AgentConfig
+from rlpd_robot.errors import ConfigError
+from rlpd_robot.robot.safety import SafetySettings
+from rlpd_robot.wire.settings import LinkSettings, is_local
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """One run of training.
+
+    Attributes:
+        name: of the directory below `root` that holds everything the run writes.
+        root: parent of all runs.
+        seed: of the agent, the sampler, the exploration and the simulated resets.
+        env_steps: live transitions after which learning is finished.
+        max_minutes: learning is finished after this long, whatever was reached [min]; 0: no limit.
+        demos: demonstration store (prior data), or none.
+    """
+
+    name: str = "run"
+    root: str = "runs"
+    seed: int = 0
+    env_steps: int = 10_000
+    max_minutes: float = 0.0
+    demos: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.name.isprintable() or not self.name or "/" in self.name or self.name.startswith("."):
+            raise ConfigError("run.name", self.name, "a plain directory name")
+        _seed("run.seed", self.seed)
+        _at_least("run.env_steps", self.env_steps, 1)
+        _at_least("run.max_minutes", self.max_minutes, 0)
+
+    @property
+    def directory(self) -> Path:
+        """Where this run writes."""
+        return Path(self.root) / self.name
+
+
+@dataclass(frozen=True)
+class ActorSettings:
+    """The robot's side.
+
+    Attributes:
+        segment_steps: transitions sent to the learner at a time.
+        greedy_every: each so many episodes one is acted without exploration; 0: never.
+        connect_s: longest wait for the robot at the start [s].
+        policy_s: longest wait for a first policy, and in lock-step for the learner's leave to go on [s].
+        journal_mb: disk space for transitions that no learner has acknowledged [MB].
+    """
+
+    segment_steps: int = 10
+    greedy_every: int = 0
+    connect_s: float = 30.0
+    policy_s: float = 600.0
+    journal_mb: float = 2000.0
+
+    def __post_init__(self) -> None:
+        _at_least("actor.segment_steps", self.segment_steps, 1)
+        _at_least("actor.greedy_every", self.greedy_every, 0)
+        for key in ("connect_s", "policy_s", "journal_mb"):
+            if not getattr(self, key) > 0:
+                raise ConfigError(f"actor.{key}", getattr(self, key), "above 0")
+
+
+@dataclass(frozen=True)
+class LearnerSettings:
+    """The learner's side.
+
+    Attributes:
+        publish_every: transitions trained on between two published policies; in lock-step also the leave given to the
+            actor at a time.
+        metrics_s: time between two rows of metrics [s].
+        checkpoint_every: transitions between two checkpoints; 0: only at the end.
+        checkpoints_kept: newest checkpoints that stay on disk.
+    """
+
+    publish_every: int = 50
+    metrics_s: float = 1.0
+    checkpoint_every: int = 2000
+    checkpoints_kept: int = 3
+
+    def __post_init__(self) -> None:
+        _at_least("learner.publish_every", self.publish_every, 1)
+        _at_least("learner.checkpoint_every", self.checkpoint_every, 0)
+        _at_least("learner.checkpoints_kept", self.checkpoints_kept, 1)
+        if not self.metrics_s > 0:
+            raise ConfigError("learner.metrics_s", self.metrics_s, "above 0")
+
+
+@dataclass(frozen=True)
+class EvalSettings:
+    """The evaluation at the end, and `rlpd-robot eval`.
+
+    Attributes:
+        episodes: deterministic episodes.
+        seed: of the first; they count up. Far from those of training.
+        min_success: share of solved episodes from which the run counts as learned [0..1].
+        policy: file to evaluate; none: the run's own.
+        film: whether to make a video where the robot's settings say how.
+    """
+
+    episodes: int = 20
+    seed: int = 1_000_000
+    min_success: float = 0.8
+    policy: str | None = None
+    film: bool = True
+
+    def __post_init__(self) -> None:
+        _at_least("eval.episodes", self.episodes, 1)
+        _seed("eval.seed", self.seed)
+        if not 0.0 <= self.min_success <= 1.0:
+            raise ConfigError("eval.min_success", self.min_success, "between 0 and 1")
+
+
+@dataclass(frozen=True)
+class CollectSettings:
+    """`rlpd-robot demos collect`: a policy acts and its episodes become a demonstration store.
+
+    Attributes:
+        out: path of the store to write.
+        policy: file of the policy that acts.
+        episodes: to keep.
+        explore: sample from the policy; otherwise its most likely action.
+        noise: standard deviation of white noise added to each action, for demonstrations with an unsteady hand [-].
+        keep_failures: whether unsolved episodes are kept too.
+        seed: of the first reset; they count up.
+        max_attempts: give up after so many episodes; 0: ten times `episodes`.
+    """
+
+    out: str | None = None
+    policy: str | None = None
+    episodes: int = 25
+    explore: bool = True
+    noise: float = 0.0
+    keep_failures: bool = False
+    seed: int = 0
+    max_attempts: int = 0
+
+    def __post_init__(self) -> None:
+        _at_least("collect.episodes", self.episodes, 1)
+        _seed("collect.seed", self.seed)
+        _at_least("collect.max_attempts", self.max_attempts, 0)
+
+
+Recipe = Mapping[str, Any]
+"""`{_target_: dotted.name, **arguments}`: how to make something that this package must not import."""
+
+
+@dataclass(frozen=True)
+class RobotSettings:
+    """How to reach a robot, and what may stand in for it.
+
+    Attributes:
+        name: for people.
+        driver: recipe of the `Driver`.
+        stand_in: recipe of a callable `(stop: threading.Event) -> None` that plays the robot until told to stop; none
+            for a real robot.
+        film: recipe of a `Driver` that films what it does (`save(path)`); none where nothing can be filmed.
+    """
+
+    name: str
+    driver: Recipe
+    stand_in: Recipe | None = None
+    film: Recipe | None = None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything a verb may need; each reads its own part, so the same overrides fit all of them."""
+
+    robot: RobotSettings
+    task: Recipe
+    agent: AgentConfig
+    safety: SafetySettings
+    link: LinkSettings = field(default_factory=LinkSettings)
+    run: RunSettings = field(default_factory=RunSettings)
+    actor: ActorSettings = field(default_factory=ActorSettings)
+    learner: LearnerSettings = field(default_factory=LearnerSettings)
+    eval: EvalSettings = field(default_factory=EvalSettings)
+    collect: CollectSettings = field(default_factory=CollectSettings)
+
+    def __post_init__(self) -> None:
+        for key in ("robot", "data", "policy"):
+            address = getattr(self.link, key)
+            if address.startswith("tcp://") and address.rpartition(":")[2] in ("*", "0"):
+                raise ConfigError(f"link.{key}", address, "an address with a port that the other side can know")
+            if not (self.link.insecure or is_local(address)):
+                expected = "a loopback address, unless link.insecure=true: nothing on this link is encrypted"
+                raise ConfigError(f"link.{key}", address, expected)
+
+
+def _at_least(key: str, value: float, low: float) -> None:
+    if not value >= low:
+        raise ConfigError(key, value, f"at least {low}")
+
+
+def _seed(key: str, value: int) -> None:
+    if not 0 <= value < 1 << 31:
+        raise ConfigError(key, value, f"between 0 and {(1 << 31) - 1}")

@@ -1,0 +1,202 @@
+"""The learning half of the learner: agent, rings and budget; no sockets, no files."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+
+from rlpd_robot.agent.config import AgentConfig
+from rlpd_robot.agent.export import export_actor
+from rlpd_robot.agent.networks import Params
+from rlpd_robot.agent.ring import add, make_ring
+from rlpd_robot.agent.state import AgentState, init_state
+from rlpd_robot.agent.update import CLONE_STEPS, average, clone, update_from_rings
+from rlpd_robot.errors import ConfigError, DataError
+from rlpd_robot.run.budget import UpdateBudget
+from rlpd_robot.spec import ProblemSpec
+from rlpd_robot.types import Batch, PolicySnapshot
+
+Progress = Callable[[float], bool]
+"""Called with the share done [0..1]; false to leave it at that."""
+
+_INSERT = 256  # rows of one insertion into a ring
+
+
+class CompileCounter:
+    """Counts what XLA compiles in this process, so that a hidden recompilation cannot pass for slow learning."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.seconds = 0.0
+        jax.monitoring.register_event_duration_secs_listener(self._listen)
+
+    def _listen(self, event: str, duration_secs: float, **_: str | int) -> None:
+        if event.endswith("backend_compile_duration"):
+            self.count += 1
+            self.seconds += duration_secs
+
+
+class Trainer:
+    """One agent learning from demonstrations and the live transitions it is given.
+
+    Args:
+        config: the method's settings.
+        problem: what the robot and task look like.
+        demos: prior data [N], or none.
+        seed: of everything random here.
+
+    Raises:
+        ConfigError: the settings need prior data and there is none.
+    """
+
+    def __init__(self, config: AgentConfig, problem: ProblemSpec, demos: Batch | None, seed: int) -> None:
+        if demos is None and config.needs_demos:
+            raise ConfigError("run.demos", None, "a demonstration store, since these agent settings use prior data")
+        self.config = config
+        self.problem = problem
+        self.budget = UpdateBudget(config.utd, free=config.random_steps)
+        self.compiles = CompileCounter()
+        self.demo_rows = 0 if demos is None else len(demos.reward)
+        self._metrics: dict[str, jax.Array] = {}
+        o, a = problem.observation_size, problem.action_size
+        self.state: AgentState = init_state(config, o, a, seed)
+        self._actor_average: Params = jax.tree.map(jnp.copy, self.state.actor)
+        self._average_share = jax.device_put(np.float32(config.actor_average))
+        self._demos = make_ring(max(1, self.demo_rows), o, a)
+        self._live = make_ring(config.ring_capacity, o, a)
+        if demos is not None:
+            self._demos = add(self._demos, demos, _INSERT)
+            if config.prior == "seeded":
+                self._live = add(self._live, demos, _INSERT)
+
+    def warm_up(self) -> float:
+        """Compile everything that learning will run, on a copy; returns the seconds it took."""
+        start = time.monotonic()
+        spare = jax.tree.map(jnp.copy, self.state)
+        if self.config.clone_updates:
+            spare, _ = clone(spare, self._demos, self.config)
+        for demo_rows in {self.config.demo_rows} | (
+            {self.config.batch_size} if self.config.pretrain_updates else set()
+        ):
+            spare, _ = self._updated(spare, demo_rows)
+        _wait_for(spare)
+        self._actor_average = average(spare.actor, self.state.actor, self._average_share)
+        export_actor(self._actor_average)
+        self.export_state()
+        nothing = jax.tree.map(lambda c: jax.device_get(c[:0]), self._demos.rows)
+        self._live = add(self._live, nothing, _INSERT)
+        return time.monotonic() - start
+
+    def start_from_demos(self, progress: Progress) -> None:
+        """Clone the actor and pre-train offline, as far as the settings ask for it."""
+        rounds = -(-self.config.clone_updates // CLONE_STEPS)
+        for i in range(rounds):
+            self.state, self._metrics = clone(self.state, self._demos, self.config)
+            if i % 5 == 0:
+                _wait_for(self.state.actor)
+                if not progress(i / rounds):
+                    return
+        if rounds:
+            self._forget_cloning()
+        rounds = -(-self.config.pretrain_updates // self.config.utd)
+        for i in range(rounds):
+            self._update(self.config.batch_size)
+            if i % 50 == 0:
+                _wait_for(self.state.actor)
+                if not progress(i / rounds):
+                    return
+        self._actor_average = average(self._actor_average, self.state.actor, jax.device_put(np.float32(1.0)))
+
+    def _forget_cloning(self) -> None:
+        """Start the actor's Adam afresh: moments of the cloning loss would mis-scale its first real steps."""
+        fresh = jax.tree.map(lambda leaf: jax.device_put(np.zeros(leaf.shape, leaf.dtype)), self.state.actor_optimiser)
+        self.state = self.state._replace(actor_optimiser=fresh)
+
+    def receive(self, rows: Batch) -> None:
+        """Take live transitions [N] into the ring and the budget."""
+        self._live = add(self._live, rows, _INSERT)
+        self.budget.receive(len(rows.reward))
+
+    def step(self) -> None:
+        """One super-step: U critic updates, one actor and one temperature update."""
+        self._update(self.config.demo_rows)
+        self._actor_average = average(self._actor_average, self.state.actor, self._average_share)
+        self.budget.spend()
+
+    def metrics(self) -> dict[str, float]:
+        """The last super-step's metrics; the only transfer from the device besides policies."""
+        return {name: float(value) for name, value in jax.device_get(self._metrics).items()}
+
+    def snapshot(self, version: int, final: bool = False) -> PolicySnapshot:
+        """The actor as it is now; without arrays, which means "act at random", while the random steps last.
+
+        Args:
+            version: of the publication.
+            final: what is evaluated is the network, also after a run that ended within its random steps.
+        """
+        at_random = self.budget.received < self.config.random_steps and not final
+        return PolicySnapshot(
+            version=version,
+            fingerprint=self.problem.fingerprint,
+            env_steps=self.budget.received,
+            critic_updates=self.budget.updates,
+            arrays={} if at_random else export_actor(self._actor_average),
+        )
+
+    def export_state(self) -> dict[str, NDArray[Any]]:
+        """The agent by names of its leaves, optimisers and random key included, as NumPy arrays."""
+        leaves = jax.tree_util.tree_leaves_with_path(self._portable())
+        return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in jax.device_get(leaves)}
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]], critic_updates: int) -> None:
+        """Take up what `export_state` gave, with the account of updates that belongs to it.
+
+        Raises:
+            DataError: an array is missing or of another shape; nothing has changed.
+        """
+        leaves, structure = jax.tree_util.tree_flatten_with_path(self._portable())
+        restored = []
+        for path, leaf in leaves:
+            name = jax.tree_util.keystr(path)
+            array = arrays.get(name)
+            if array is None or array.shape != leaf.shape or array.dtype != leaf.dtype:
+                found = "missing" if array is None else f"{array.shape} {array.dtype}"
+                raise DataError("Checkpoint", f"{name} is {found}", f"{leaf.shape} {leaf.dtype}")
+            restored.append(jax.device_put(array))
+        state, self._actor_average = jax.tree_util.tree_unflatten(structure, restored)
+        self.state = state._replace(key=jax.random.wrap_key_data(state.key))
+        self.budget.updates = critic_updates
+
+    def _portable(self) -> tuple[AgentState, Params]:
+        return self.state._replace(key=jax.random.key_data(self.state.key)), self._actor_average
+
+    @property
+    def ring_rows(self) -> int:
+        """Live transitions that are sampled from."""
+        seeded = self.demo_rows if self.config.prior == "seeded" else 0
+        return min(self.budget.received + seeded, self.config.ring_capacity)
+
+    def _update(self, demo_rows: int) -> None:
+        self.state, self._metrics = self._updated(self.state, demo_rows)
+
+    def _updated(self, state: AgentState, demo_rows: int) -> tuple[AgentState, dict[str, jax.Array]]:
+        weights = self._clone_weight(), self._value_weight()
+        updated: tuple[AgentState, dict[str, jax.Array]] = update_from_rings(
+            state, self._demos, self._live, weights[0], self.config, demo_rows, weights[1]
+        )
+        return updated
+
+    def _clone_weight(self) -> jax.Array:
+        return jnp.asarray(self.config.clone_weight_at(self.budget.trained), jnp.float32)
+
+    def _value_weight(self) -> jax.Array:
+        return jnp.asarray(self.config.value_weight(self.budget.trained), jnp.float32)
+
+
+def _wait_for(tree: Any) -> None:
+    for leaf in jax.tree.leaves(tree):
+        leaf.block_until_ready()

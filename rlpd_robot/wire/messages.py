@@ -1,0 +1,352 @@
+"""Every message of the three links, as dataclasses, and the way to bytes and back.
+
+Robot link (actor's driver ⇄ robot's server): Hello → Welcome | Refused; Reset, CommandMessage, Ping, Stop, Bye → State.
+Data link (actor ⇄ learner): ActorHello → LearnerWelcome | Refused; SegmentMessage, Heartbeat, Event → Ack, Grant,
+SayHello.
+Policy link (learner → actors): PolicyMessage.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar, get_type_hints
+
+from numpy.typing import NDArray
+
+from rlpd_robot.errors import DataError, ProtocolError, SpecError
+from rlpd_robot.spec import ProblemSpec, RobotSpec
+from rlpd_robot.types import PolicySnapshot, Segment
+from rlpd_robot.wire.codec import DEFAULT_MAX_BYTES, Message, decode_single, encode_single
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """A controller introduces itself to a robot. `boot` is drawn at random at each connection."""
+
+    kind: ClassVar[str] = "hello"
+    boot: str
+
+
+@dataclass(frozen=True, slots=True)
+class Welcome:
+    """The robot takes this controller. `boot` is the server's own."""
+
+    kind: ClassVar[str] = "welcome"
+    boot: str
+    spec: RobotSpec
+    lockstep: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The other side will not work with this one. `busy`: asking again later may help."""
+
+    kind: ClassVar[str] = "refused"
+    reason: str
+    busy: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """Bring the robot to a start of episode. `request` counts with the commands; `state_sequence` proves freshness."""
+
+    kind: ClassVar[str] = "reset"
+    boot: str
+    request: int
+    state_sequence: int
+    seed: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """One measurement. `reply_to`: the highest request or command number that the robot had seen; -1: none."""
+
+    kind: ClassVar[str] = "state"
+    sequence: int
+    stamp_s: float
+    reply_to: int
+    values: Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class CommandMessage:
+    """One command. `sequence` counts up; `state_sequence` is that of the state it answers; values (C,) float64."""
+
+    kind: ClassVar[str] = "command"
+    boot: str
+    sequence: int
+    state_sequence: int
+    values: NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Stop the robot now."""
+
+    kind: ClassVar[str] = "stop"
+    boot: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """A sign of life from a controller that has no command to send. `request` counts with the commands."""
+
+    kind: ClassVar[str] = "ping"
+    boot: str
+    request: int
+
+
+@dataclass(frozen=True, slots=True)
+class Bye:
+    """The controller leaves; another may come at once."""
+
+    kind: ClassVar[str] = "bye"
+    boot: str
+
+
+@dataclass(frozen=True, slots=True)
+class ActorHello:
+    """An actor offers the transitions of one boot, from `next_sequence` on.
+
+    `end_sequence`: -1 for the actor's own boot; for that of a dead predecessor, whose journal it found, where it ends.
+    """
+
+    kind: ClassVar[str] = "actor_hello"
+    boot: str
+    problem: ProblemSpec
+    lockstep: bool
+    next_sequence: int
+    end_sequence: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class LearnerWelcome:
+    """The learner takes transitions of `boot`. Below `committed` they are on its disk; it expects `received` next."""
+
+    kind: ClassVar[str] = "learner_welcome"
+    run: str
+    fingerprint: str
+    boot: str
+    committed: int
+    received: int
+
+
+@dataclass(frozen=True, slots=True)
+class SayHello:
+    """The learner does not know the sender (it was restarted, or the link was): introduce yourself again."""
+
+    kind: ClassVar[str] = "say_hello"
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentMessage:
+    """Consecutive transitions of one episode."""
+
+    kind: ClassVar[str] = "segment"
+    segment: Segment
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """Transitions of `boot` below `next_sequence` are on the learner's disk; it expects `received` next.
+
+    `reply_to` is the number of the heartbeat that this answers; -1: none, `received` then proves no loss.
+    """
+
+    kind: ClassVar[str] = "ack"
+    boot: str
+    next_sequence: int
+    received: int
+    reply_to: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Lock-step: the actor of `boot` may act up to, not including, transition `until_sequence`, with this policy."""
+
+    kind: ClassVar[str] = "grant"
+    boot: str
+    until_sequence: int
+    policy_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """The actor lives; its counters. The learner answers with one Ack a boot, and the last Grant."""
+
+    kind: ClassVar[str] = "heartbeat"
+    number: int
+    stats: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something worth telling a person. Severity is "info", "warning" or "error"."""
+
+    kind: ClassVar[str] = "event"
+    text: str
+    severity: str
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyMessage:
+    """One policy. `publisher` is drawn at each start of a learner, so that equal versions of two are told apart."""
+
+    kind: ClassVar[str] = "policy"
+    publisher: str
+    snapshot: PolicySnapshot
+
+
+AnyMessage = (
+    Hello
+    | Welcome
+    | Refused
+    | Reset
+    | State
+    | CommandMessage
+    | Stop
+    | Ping
+    | Bye
+    | ActorHello
+    | LearnerWelcome
+    | SayHello
+    | SegmentMessage
+    | Ack
+    | Grant
+    | Heartbeat
+    | Event
+    | PolicyMessage
+)
+
+_PLAIN: tuple[type[Any], ...] = (
+    Hello, Welcome, Refused, Reset, Stop, Ping, Bye, ActorHello, LearnerWelcome, SayHello, Ack, Grant, Heartbeat, Event
+)  # fmt: skip
+_CLASSES = {cls.kind: cls for cls in _PLAIN}
+_HINTS = {cls.kind: {k: hint for k, hint in get_type_hints(cls).items() if k != "kind"} for cls in _PLAIN}
+_SPECS: tuple[type[Any], ...] = (RobotSpec, ProblemSpec)
+_FIELDS = {cls: tuple((f.name, _HINTS[cls.kind][f.name] in _SPECS) for f in fields(cls)) for cls in _PLAIN}
+_SEGMENT_SCALARS = {
+    "boot": str, "first_sequence": int, "episode": int, "first_step": int, "ending": str, "cause": str
+}  # fmt: skip
+_SEGMENT_ARRAYS = tuple(f.name for f in fields(Segment) if f.name not in _SEGMENT_SCALARS)
+_SNAPSHOT_SCALARS = {"version": int, "fingerprint": str, "env_steps": int, "critic_updates": int}
+
+
+def to_bytes(message: AnyMessage) -> bytes:
+    """One message as one frame."""
+    return encode_single(to_message(message))
+
+
+def from_bytes(data: bytes | memoryview, peer: str, max_bytes: int = DEFAULT_MAX_BYTES) -> AnyMessage:
+    """Inverse of `to_bytes`.
+
+    Raises:
+        PeerVersionError: another protocol version.
+        ProtocolError: anything else that is not one of these messages, values that contradict each other included.
+    """
+    return from_message(decode_single(data, peer, max_bytes), peer)
+
+
+def to_message(message: AnyMessage) -> Message:
+    """The codec's form of a message."""
+    match message:
+        case State():
+            plain = {"sequence": message.sequence, "stamp_s": message.stamp_s, "reply_to": message.reply_to}
+            return Message(message.kind, plain, message.values)
+        case CommandMessage():
+            numbers = {"sequence": message.sequence, "state_sequence": message.state_sequence}
+            return Message(message.kind, {"boot": message.boot, **numbers}, {"values": message.values})
+        case SegmentMessage():
+            return segment_to_message(message.segment)
+        case PolicyMessage():
+            scalars = {name: getattr(message.snapshot, name) for name in _SNAPSHOT_SCALARS}
+            return Message(message.kind, {"publisher": message.publisher, **scalars}, message.snapshot.arrays)
+    values = {}
+    for name, is_spec in _FIELDS[type(message)]:
+        value = getattr(message, name)
+        values[name] = json.dumps(value.to_json()) if is_spec else value  # text: msgpack's list limits stay short
+    return Message(message.kind, values)
+
+
+def from_message(message: Message, peer: str) -> AnyMessage:
+    """Inverse of `to_message`. Errors as `from_bytes`."""
+    where = f"'{message.kind[:40]}' from {peer}"
+    match message.kind:
+        case State.kind:
+            head = _read(message.fields, {"sequence": int, "stamp_s": float, "reply_to": int}, where)
+            return State(**head, values=message.arrays)
+        case CommandMessage.kind:
+            head = _read(message.fields, {"boot": str, "sequence": int, "state_sequence": int}, where)
+            return CommandMessage(**head, values=_array(message, "values", where))
+        case SegmentMessage.kind:
+            return SegmentMessage(segment_from_message(message, peer))
+        case PolicyMessage.kind:
+            publisher = _read(message.fields, {"publisher": str}, where)["publisher"]
+            scalars = _read(message.fields, _SNAPSHOT_SCALARS, where)
+            return PolicyMessage(publisher, PolicySnapshot(**scalars, arrays=message.arrays))
+    if message.kind not in _CLASSES:
+        raise ProtocolError(peer, f"its kind is {message.kind[:40]!r}", "a kind of this protocol")
+    plain: AnyMessage = _CLASSES[message.kind](**_read(message.fields, _HINTS[message.kind], where))
+    return plain
+
+
+def segment_to_message(segment: Segment) -> Message:
+    """A segment: scalars as fields, columns as arrays."""
+    scalars = {name: getattr(segment, name) for name in _SEGMENT_SCALARS}
+    return Message(SegmentMessage.kind, scalars, {name: getattr(segment, name) for name in _SEGMENT_ARRAYS})
+
+
+def segment_from_message(message: Message, peer: str) -> Segment:
+    """Inverse of `segment_to_message`.
+
+    Raises:
+        ProtocolError: it is no segment, or its values are not those of one.
+    """
+    where = f"'{message.kind[:40]}' from {peer}"
+    scalars = _read(message.fields, _SEGMENT_SCALARS, where)
+    columns: dict[str, Any] = {name: _array(message, name, where) for name in _SEGMENT_ARRAYS}
+    short = [name for name, column in columns.items() if column.ndim == 0]
+    if message.kind != SegmentMessage.kind or short:
+        raise ProtocolError(peer, f"it is no segment ({message.kind[:40]}, scalars {short})", "columns of transitions")
+    if scalars["first_sequence"] < 0 or scalars["first_step"] < 0:
+        raise ProtocolError(peer, "a negative sequence or step", "counts from 0")
+    try:
+        return Segment(**scalars, **columns)
+    except DataError as error:
+        raise ProtocolError(peer, f"a segment that is none ({error})", "a valid segment") from error
+
+
+def _array(message: Message, name: str, where: str) -> NDArray[Any]:
+    if name not in message.arrays:
+        raise ProtocolError(where, f"array '{name}' is missing", f"'{name}'")
+    return message.arrays[name]
+
+
+def _read(values: Mapping[str, Any], hints: Mapping[str, Any], where: str) -> dict[str, Any]:
+    missing = hints.keys() - values.keys()
+    if missing:
+        raise ProtocolError(where, f"field '{min(missing)}' is missing", f"'{min(missing)}'")
+    return {name: _value(values[name], hint, name, where) for name, hint in hints.items()}
+
+
+def _value(value: Any, hint: Any, name: str, where: str) -> Any:
+    """The value as its hint says: exact types, since a bool is an int to Python and a float loses sequence numbers."""
+    if type(value) is hint and hint is not float:
+        return value
+    if hint is float and type(value) in (float, int):
+        return float(value)
+    if hint == (int | None) and (value is None or type(value) is int):
+        return value
+    if hint in _SPECS and type(value) is str:
+        return _spec(value, hint, where)
+    if hint == Mapping[str, float] and isinstance(value, dict):
+        return {str(key): _value(v, float, f"{name}.{key}"[:80], where) for key, v in value.items()}
+    expected = getattr(hint, "__name__", str(hint))
+    raise ProtocolError(where, f"field '{name}' is {str(value)[:40]!r}", f"a value of type {expected}")
+
+
+def _spec(text: str, cls: Any, where: str) -> Any:
+    try:
+        return cls.from_json(json.loads(text))
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError, SpecError) as error:
+        raise ProtocolError(where, f"a description that is none ({error})", f"a {cls.__name__}") from error

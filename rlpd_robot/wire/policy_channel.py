@@ -1,0 +1,206 @@
+"""Policies from the learner to actors: the newest wins, and whoever comes late is served at once."""
+
+import logging
+import threading
+import time
+import uuid
+from collections import deque
+
+import zmq
+
+from rlpd_robot.errors import PeerVersionError, ProtocolError
+from rlpd_robot.types import PolicySnapshot
+from rlpd_robot.wire.codec import DEFAULT_MAX_BYTES
+from rlpd_robot.wire.messages import PolicyMessage, from_bytes, to_bytes
+from rlpd_robot.wire.sockets import Complaints, Options, Waker, dial, listen, make_socket
+
+_REPEAT_S = 5.0
+"""The last snapshot is sent again this often: a frozen subscriber misses what its full queue cannot take."""
+
+_QUEUE = 8
+_CLOSE_S = 5.0
+
+_log = logging.getLogger(__name__)
+
+
+class PolicyPublisher:
+    """Publishes snapshots from a small thread of its own, so that a long update does not keep a late joiner waiting.
+
+    Args:
+        address: where to listen; port * or 0 chooses one.
+        insecure: allow an address that other machines can reach.
+        key: the setting that `address` came from, for errors.
+
+    Attributes:
+        address: where subscribers connect.
+
+    Raises:
+        ConfigError, AddressError: the address cannot be used.
+    """
+
+    def __init__(self, address: str, insecure: bool = False, key: str = "link.policy") -> None:
+        self._boot = uuid.uuid4().hex
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        # VERBOSE: every subscription is reported, not only the first of its topic; each means a late joiner.
+        options: Options = {zmq.XPUB_VERBOSE: 1, zmq.SNDHWM: _QUEUE, zmq.RCVHWM: 1000}
+        try:
+            self._socket = make_socket(self._context, zmq.XPUB, 1 << 10, options)
+            self.address = listen(self._socket, key, address, insecure=insecure)
+        except BaseException:
+            self._context.term()
+            raise
+        self._waker = Waker()
+        self._pending: deque[bytes] = deque(maxlen=_QUEUE)  # all are sent: lock-step may wait for each version
+        self._published = self._served = 0
+        self._closing = False
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="policy publisher", daemon=True)
+        self._thread.start()
+
+    def publish(self, snapshot: PolicySnapshot) -> None:
+        """Make this the newest policy. Does not wait.
+
+        Raises:
+            Exception: whatever ended the publisher's thread.
+        """
+        if self._error is not None:
+            raise self._error
+        self._pending.append(to_bytes(PolicyMessage(self._boot, snapshot)))
+        self._published += 1
+        self._waker.wake()
+
+    def stats(self) -> dict[str, float]:
+        """Snapshots published, subscriptions served."""
+        return {"published": float(self._published), "subscriptions": float(self._served)}
+
+    def close(self) -> None:
+        """End the thread and release the address. A second call does nothing."""
+        if not self._closing:
+            self._closing = True
+            self._waker.wake()
+            self._thread.join(_CLOSE_S)
+            self._waker.close()
+
+    def _run(self) -> None:
+        try:
+            poller = zmq.Poller()
+            poller.register(self._socket, zmq.POLLIN)
+            poller.register(self._waker.fd, zmq.POLLIN)
+            latest: bytes | None = None
+            repeat_s = time.monotonic() + _REPEAT_S
+            while not self._closing:
+                poller.poll(max(0, int(1e3 * (repeat_s - time.monotonic())) + 1))
+                self._waker.clear()
+                due = time.monotonic() >= repeat_s
+                repeat_s += _REPEAT_S * due
+                again = self._take_subscriptions() or due
+                if again and latest is not None and not self._pending:
+                    self._socket.send(latest)
+                while self._pending:
+                    latest = self._pending.popleft()
+                    self._socket.send(latest)  # an XPUB never waits: it drops for a subscriber whose queue is full
+        except BaseException as error:
+            self._error = error  # raised by the next `publish`
+        finally:
+            self._socket.close(linger=200)
+            self._context.term()
+
+    def _take_subscriptions(self) -> bool:
+        """Whether somebody joined."""
+        joined = False
+        while self._socket.poll(0):
+            if self._socket.recv(zmq.NOBLOCK).startswith(b"\x01"):
+                self._served += 1
+                joined = True
+        return joined
+
+
+class PolicySubscriber:
+    """Receives snapshots. One thread owns it.
+
+    What is no policy is counted and logged, never raised: rubbish on this link must not stop a moving robot.
+
+    Args:
+        address: of the learner's publisher; nobody needs to be there yet.
+        newest_only: keep one snapshot, the newest, while nobody looks. False keeps a few, so that lock-step can take
+            exactly the version that it was told.
+        insecure: allow an address of another machine.
+        max_bytes: largest snapshot accepted.
+
+    Attributes:
+        latest: the snapshot returned last, or None.
+        refusal: why the last message was not taken, or None when it was.
+
+    Raises:
+        ConfigError: the address cannot be used.
+    """
+
+    def __init__(
+        self, address: str, newest_only: bool = True, insecure: bool = False, max_bytes: int = DEFAULT_MAX_BYTES
+    ) -> None:
+        self.latest: PolicySnapshot | None = None
+        self.refusal: str | None = None
+        self._peer, self._max_bytes = f"learner at {address}", max_bytes
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        options: Options = {zmq.CONFLATE: 1} if newest_only else {zmq.RCVHWM: _QUEUE}
+        try:
+            self._socket = make_socket(self._context, zmq.SUB, max_bytes, {**options, zmq.SUBSCRIBE: b""})
+            dial(self._socket, "link.policy", address, insecure=insecure)
+        except BaseException:
+            self._context.term()
+            raise
+        self._last_id: tuple[str, int] | None = None
+        self._received = self._repeats = 0
+        self._rubbish = Complaints(_log)
+
+    def poll(self) -> PolicySnapshot | None:
+        """The next snapshot that was not returned before, or None. Never waits."""
+        return self._receive(0)
+
+    def wait(self, version: int, timeout_s: float) -> PolicySnapshot | None:
+        """The first snapshot of at least this version; None when there is none in time.
+
+        With `newest_only=False` older ones are passed over and later ones stay for later calls. One that was returned
+        before counts too.
+        """
+        deadline = time.monotonic() + timeout_s
+        while self.latest is None or self.latest.version < version:
+            left_s = deadline - time.monotonic()
+            if self._receive(max(0, int(1e3 * left_s) + 1)) is None and left_s <= 0:
+                return None
+        return self.latest
+
+    def stats(self) -> dict[str, float]:
+        """Snapshots received, repeated and not understood."""
+        return {
+            "received": float(self._received),
+            "repeats": float(self._repeats),
+            "rubbish": float(self._rubbish.count),
+        }
+
+    def close(self) -> None:
+        """Release the link. A second call does nothing."""
+        self._socket.close(linger=0)
+        self._context.term()
+
+    def _receive(self, wait_ms: int) -> PolicySnapshot | None:
+        while zmq.zmq_poll([(self._socket, zmq.POLLIN)], wait_ms):
+            wait_ms = 0
+            data = self._socket.recv(zmq.NOBLOCK)
+            try:
+                message = from_bytes(data, self._peer, self._max_bytes)
+                if not isinstance(message, PolicyMessage):
+                    raise ProtocolError(self._peer, f"a '{message.kind}'", "a policy")
+            except (ProtocolError, PeerVersionError) as error:
+                self.refusal = str(error)
+                self._rubbish.add(error)
+                continue
+            self.refusal = None
+            identity = (message.publisher, message.snapshot.version)
+            if identity == self._last_id:
+                self._repeats += 1
+                continue
+            self._last_id, self.latest = identity, message.snapshot
+            self._received += 1
+            return self.latest
+        return None

@@ -1,0 +1,350 @@
+"""The actor's end of the data link: every transition to the learner, exactly once, without ever keeping a tick waiting.
+
+A thread journals what `offer` hands over, sends it, and keeps it until the learner says that it is on its disk. The
+learner's answers to heartbeats tell what it has received; what was lost with a connection or with a killed learner is
+sent again from there. Duplicates are dropped by the learner, which knows each transition by (boot, sequence).
+"""
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping
+
+import zmq
+
+from rlpd_robot.errors import DataError, PeerVersionError, ProtocolError
+from rlpd_robot.spec import ProblemSpec
+from rlpd_robot.types import Segment
+from rlpd_robot.wire.codec import DEFAULT_MAX_BYTES
+from rlpd_robot.wire.journal import Journal
+from rlpd_robot.wire.messages import (
+    Ack,
+    ActorHello,
+    AnyMessage,
+    Event,
+    Grant,
+    Heartbeat,
+    LearnerWelcome,
+    Refused,
+    SayHello,
+    from_bytes,
+    to_bytes,
+)
+from rlpd_robot.wire.outbox import MemoryLog, Stream
+from rlpd_robot.wire.sockets import Complaints, Options, Waker, dial, make_socket
+
+HEARTBEAT_S = 0.5
+CONNECTED_S = 5.0
+"""Silence of the learner [s] after which it does not count as connected."""
+
+_HELLO_S = 0.5
+_REFUSED_S = 2.0  # until a learner that refused is asked again: it may be another one by then
+_CLOSE_S = 5.0
+_TURN = 64  # messages
+_OVERHEAD_BYTES = 4096  # of a segment: header, cause, padding
+
+_log = logging.getLogger(__name__)
+
+
+class ActorUplink:
+    """Delivers the segments of one actor, and those that dead predecessors left in its journal.
+
+    Args:
+        address: of the learner's intake; nobody needs to be there yet.
+        boot: this actor's boot.
+        problem: robot and task.
+        lockstep: whether this actor waits for grants.
+        journal: where segments are kept until acknowledged; None keeps them in memory, up to 256 MB.
+        first_sequence: of this boot.
+        insecure: allow an address of another machine.
+        max_bytes: largest message.
+
+    Raises:
+        ConfigError: the address cannot be used.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        boot: str,
+        problem: ProblemSpec,
+        lockstep: bool,
+        journal: Journal | None = None,
+        first_sequence: int = 0,
+        insecure: bool = False,
+        max_bytes: int = DEFAULT_MAX_BYTES,
+    ) -> None:
+        self._peer, self._boot, self._problem = f"learner at {address}", boot, problem
+        self._lockstep, self._max_bytes, self._journal = lockstep, max_bytes, journal
+        self._streams: dict[str, Stream] = {}  # of the dead first
+        if journal is not None:
+            journal.fingerprint = problem.fingerprint
+            for dead_boot, first, end in journal.pending():
+                self._streams[dead_boot] = Stream(dead_boot, first, end, journal)
+        self._own = Stream(boot, first_sequence, first_sequence, journal if journal is not None else MemoryLog())
+        self._streams[boot] = self._own
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        options: Options = {zmq.IMMEDIATE: 1, zmq.SNDHWM: 64, zmq.RCVHWM: 1000}
+        try:
+            self._socket = make_socket(self._context, zmq.DEALER, max_bytes, options)
+            dial(self._socket, "link.data", address, insecure=insecure)
+        except BaseException:
+            self._context.term()
+            raise
+        self._waker = Waker()
+        self._changed = threading.Condition()
+        self._offered: deque[Segment] = deque()
+        self._taken = self._offers = 0
+        self._events: deque[bytes] = deque(maxlen=100)
+        self._stats: Mapping[str, float] = {}
+        self._grant: Grant | None = None
+        self._refusal: str | None = None
+        self._error: BaseException | None = None
+        self._closing = False
+        self._heard_s = self._hello_s = self._heartbeat_s = -1e9
+        self._number = self._rewound_at = 0
+        self._cursors: deque[tuple[int, dict[str, int]]] = deque(maxlen=32)  # at each heartbeat sent
+        self._sent = 0
+        self._rubbish = Complaints(_log)
+        self._thread = threading.Thread(target=self._run, name="actor uplink", daemon=True)
+        self._thread.start()
+
+    @property
+    def committed(self) -> int:
+        """The learner has this boot's transitions below this sequence number on its disk."""
+        return self._own.committed
+
+    @property
+    def granted(self) -> Grant | None:
+        """The newest grant."""
+        return self._grant
+
+    @property
+    def connected(self) -> bool:
+        """Whether a learner has welcomed this actor and was heard lately."""
+        heard_lately = time.monotonic() - self._heard_s < CONNECTED_S
+        return heard_lately and self._refusal is None and self._own.welcomed
+
+    @property
+    def refusal(self) -> str | None:
+        """Why the learner does not work with this actor, in its own words; None while nothing is wrong."""
+        return self._refusal
+
+    def offer(self, segment: Segment) -> None:
+        """Hand over one segment of this boot. Never waits.
+
+        Raises:
+            DataError: it is of another boot, or larger than a message may be.
+            Exception: whatever ended the uplink's thread.
+        """
+        self._raise_error()
+        size = segment.observations.nbytes + segment.actions.nbytes * 2 + len(segment) * 64 + _OVERHEAD_BYTES
+        if segment.boot != self._boot or size > self._max_bytes:
+            expected = f"boot {self._boot} and at most {self._max_bytes} bytes"
+            raise DataError("Segment to be sent", f"boot {segment.boot}, {size} bytes", expected)
+        self._offers += 1
+        self._offered.append(segment)
+        self._waker.wake()
+
+    def set_heartbeat(self, stats: Mapping[str, float]) -> None:
+        """Counters to be sent with each heartbeat."""
+        self._raise_error()
+        self._stats = {str(name): float(value) for name, value in stats.items()}
+
+    def tell(self, text: str, severity: str = "info") -> None:
+        """Have the learner show something. It is sent once, and lost with a lost connection."""
+        self._raise_error()
+        self._events.append(to_bytes(Event(text, severity)))
+        self._waker.wake()
+
+    def wait_grant(self, until_sequence: int, timeout_s: float) -> Grant | None:
+        """The newest grant once it reaches `until_sequence`; None when it does not in time, or the learner refuses."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._reaches(until_sequence) or self._error is not None or self._refusal is not None, timeout_s
+            )
+        self._raise_error()
+        return self._grant if self._reaches(until_sequence) else None
+
+    def flush(self, timeout_s: float) -> bool:
+        """Wait until the learner has everything on its disk; False when it has not in time, or refuses."""
+        with self._changed:
+            done = self._changed.wait_for(
+                lambda: self._delivered or self._error is not None or self._refusal is not None, timeout_s
+            )
+        self._raise_error()
+        return done and self._delivered
+
+    def stats(self) -> dict[str, float]:
+        """Transitions sent (again), committed and waiting; connection; the journal's."""
+        streams = tuple(self._streams.values())
+        return {
+            "sent": float(self._sent),
+            "sent_again": float(sum(s.again for s in streams)),
+            "committed": float(self.committed),
+            "uncommitted": float(sum(s.end - s.committed for s in streams)),
+            "outbox": float(len(self._offered)),
+            "connected": float(self.connected),
+            "rubbish": float(self._rubbish.count),
+            **(self._journal.stats() if self._journal is not None else {}),
+        }
+
+    def close(self) -> None:
+        """End the thread. What the learner has not committed stays in the journal. A second call does nothing."""
+        if not self._closing:
+            self._closing = True
+            self._waker.wake()
+            self._thread.join(_CLOSE_S)
+            self._waker.close()
+
+    @property
+    def _delivered(self) -> bool:
+        return self._taken == self._offers and all(stream.delivered for stream in tuple(self._streams.values()))
+
+    def _reaches(self, until_sequence: int) -> bool:
+        return self._grant is not None and self._grant.until_sequence >= until_sequence
+
+    def _raise_error(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    # What follows runs in the thread.
+
+    def _run(self) -> None:
+        try:
+            poller = zmq.Poller()
+            poller.register(self._waker.fd, zmq.POLLIN)
+            while not (self._closing and not self._offered):
+                poller.register(self._socket, zmq.POLLIN | (zmq.POLLOUT if self._has_output() else 0))
+                poller.poll(self._wait_ms())
+                self._waker.clear()
+                self._take_offers()
+                self._receive()
+                self._introduce()
+                self._beat()
+                self._send()
+                with self._changed:
+                    self._changed.notify_all()
+        except BaseException as error:
+            self._error = error  # raised by the caller's next call
+        finally:
+            self._socket.close(linger=200)
+            self._context.term()
+            with self._changed:
+                self._changed.notify_all()
+
+    def _has_output(self) -> bool:
+        return (
+            self._hello_due(time.monotonic()) or self._next() is not None or bool(self._events and self._own.welcomed)
+        )
+
+    def _hello_due(self, now: float) -> bool:
+        interval_s = _HELLO_S if self._refusal is None else _REFUSED_S
+        return now >= self._hello_s + interval_s and not all(s.welcomed for s in self._streams.values())
+
+    def _wait_ms(self) -> int:
+        """Until the next heartbeat, at most; a hello that is due waits for the connection."""
+        return max(0, int(1e3 * (self._heartbeat_s + HEARTBEAT_S - time.monotonic()))) + 1
+
+    def _next(self) -> Stream | None:
+        """The first stream that has something to send: what the dead left goes before our own."""
+        return next((s for s in self._streams.values() if s.welcomed and s.head() is not None), None)
+
+    def _take_offers(self) -> None:
+        while self._offered:
+            self._own.append(self._offered[0])
+            self._offered.popleft()
+            self._taken += 1
+
+    def _introduce(self) -> None:
+        now = time.monotonic()
+        if not self._hello_due(now):
+            return
+        for stream in self._streams.values():
+            if not stream.welcomed:
+                end = -1 if stream is self._own else stream.end
+                hello = ActorHello(stream.boot, self._problem, self._lockstep, stream.committed, end)
+                if self._try_send(to_bytes(hello)):
+                    self._hello_s = now
+
+    def _beat(self) -> None:
+        now = time.monotonic()
+        if now < self._heartbeat_s + HEARTBEAT_S:
+            return
+        self._heartbeat_s = now
+        if self._own.welcomed:
+            self._number += 1
+            if self._try_send(to_bytes(Heartbeat(self._number, self._stats))):
+                self._cursors.append((self._number, {boot: s.cursor for boot, s in self._streams.items()}))
+
+    def _send(self) -> None:
+        while self._events and self._own.welcomed and self._try_send(self._events[0]):
+            self._events.popleft()
+        for _ in range(_TURN):  # then look again whether something has come in
+            stream = self._next()
+            record = stream.head() if stream is not None else None
+            if stream is None or record is None or not self._try_send(record.data):
+                return
+            stream.sent()
+            self._sent += record.next - record.first
+
+    def _try_send(self, data: bytes) -> bool:
+        try:
+            self._socket.send(data, zmq.NOBLOCK)
+        except zmq.Again:  # not connected, or the learner takes no more for now
+            return False
+        return True
+
+    def _receive(self) -> None:
+        while zmq.zmq_poll([(self._socket, zmq.POLLIN)], 0):
+            try:
+                self._handle(from_bytes(self._socket.recv(zmq.NOBLOCK), self._peer, self._max_bytes))
+                self._heard_s = time.monotonic()
+            except ProtocolError as error:
+                self._rubbish.add(error)
+            except PeerVersionError as error:
+                self._refuse(str(error))
+
+    def _handle(self, message: AnyMessage) -> None:
+        match message:
+            case LearnerWelcome():
+                self._refusal = None
+                stream = self._stream(message.boot)
+                stream.welcomed = True
+                stream.acknowledge(message.committed)
+                stream.rewind(message.received)
+            case Refused():
+                self._refuse(message.reason)
+            case SayHello():
+                self._forget_welcomes()
+            case Ack():
+                self._take_ack(message)
+            case Grant():
+                if message.boot == self._boot:
+                    self._grant = message
+            case _:
+                raise ProtocolError(self._peer, f"a '{message.kind}'", "a message of a learner")
+
+    def _take_ack(self, ack: Ack) -> None:
+        stream = self._stream(ack.boot)
+        stream.acknowledge(ack.next_sequence)
+        if ack.reply_to > self._rewound_at:
+            # What was sent before a heartbeat arrives before it: whatever is missing then was lost.
+            cursor = next((c.get(ack.boot, 0) for number, c in self._cursors if number == ack.reply_to), 0)
+            if ack.received < cursor:
+                self._rewound_at = self._number
+                stream.rewind(ack.received)
+
+    def _stream(self, boot: str) -> Stream:
+        if boot not in self._streams:
+            raise ProtocolError(self._peer, f"it speaks of boot {boot[:40]}", f"one of {list(self._streams)}")
+        return self._streams[boot]
+
+    def _refuse(self, reason: str) -> None:
+        self._refusal = reason
+        self._forget_welcomes()
+
+    def _forget_welcomes(self) -> None:
+        for stream in self._streams.values():
+            stream.welcomed = False

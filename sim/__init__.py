@@ -1,0 +1,1 @@
+"""A robot that happens to be MuJoCo: the Adroit hand behind the robot's own protocol."""

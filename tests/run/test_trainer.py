@@ -1,0 +1,133 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from rlpd_robot.agent.config import AgentConfig
+from rlpd_robot.errors import ConfigError
+from rlpd_robot.policy.numpy_actor import NumpyActor
+from rlpd_robot.policy.snapshot_file import check_snapshot
+from rlpd_robot.run.trainer import Trainer
+from rlpd_robot.types import Batch, PolicySnapshot
+from tests.run.point import PROBLEM
+
+CONFIG = AgentConfig(
+    ensemble=2,
+    hidden_layers=1,
+    hidden_width=8,
+    batch_size=8,
+    utd=3,
+    random_steps=5,
+    ring_capacity=64,
+    clone_updates=1,
+    clone_weight=1.0,
+)
+
+
+def batch(n: int, seed: int, is_demo: bool) -> Batch:
+    rng = np.random.default_rng(seed)
+    o, a = PROBLEM.observation_size, PROBLEM.action_size
+    return Batch(
+        observation=rng.normal(size=(n, o)).astype(np.float32),
+        action=rng.uniform(-1, 1, (n, a)).astype(np.float32),
+        reward=rng.normal(size=n).astype(np.float32),
+        next_observation=rng.normal(size=(n, o)).astype(np.float32),
+        bootstrap=np.ones(n, np.float32),
+        is_demo=np.full(n, float(is_demo), np.float32),
+    )
+
+
+DEMOS = batch(30, 0, is_demo=True)
+
+
+def trained(trainer: Trainer, arrivals: tuple[int, ...]) -> PolicySnapshot:
+    """After batches of these sizes and every update they earn."""
+    for i, n in enumerate(arrivals):
+        trainer.receive(batch(n, 100 + i, is_demo=False))
+        while trainer.budget.owed:
+            trainer.step()
+    return trainer.snapshot(9)
+
+
+@pytest.fixture(scope="module")
+def used() -> Trainer:
+    """Warmed up, then driven through everything that a learner does."""
+    trainer = Trainer(CONFIG, PROBLEM, DEMOS, seed=1)
+    before = trainer.snapshot(0), trainer.metrics()
+    trainer.warm_up()
+    trainer.compiles_before = trainer.compiles.count  # type: ignore[attr-defined]
+    assert (trainer.snapshot(0).arrays, trainer.metrics()) == (before[0].arrays, before[1])
+    trainer.start_from_demos(lambda share: True)
+    trained(trainer, (3, 4, 80, 1))
+    return trainer
+
+
+def test_nothing_is_compiled_once_it_is_warm(used: Trainer) -> None:
+    assert used.compiles_before > 0  # type: ignore[attr-defined]
+    assert used.compiles.count == used.compiles_before  # type: ignore[attr-defined]
+
+
+def test_every_transition_but_the_random_ones_earns_its_updates(used: Trainer) -> None:
+    assert used.budget.received == 88
+    assert used.budget.updates == 3 * (88 - CONFIG.random_steps)
+    assert int(used.state.critic_updates) == used.budget.updates
+    assert int(used.state.actor_updates) == 88 - CONFIG.random_steps
+    assert used.ring_rows == CONFIG.ring_capacity
+    assert used.demo_rows == 30
+
+
+def test_a_snapshot_is_the_actor_that_numpy_runs(used: Trainer) -> None:
+    snapshot = used.snapshot(9)
+    check_snapshot(snapshot, PROBLEM)
+    assert (snapshot.version, snapshot.env_steps, snapshot.critic_updates) == (9, 88, used.budget.updates)
+    action = NumpyActor(snapshot, np.random.default_rng(0)).act(np.zeros(4, np.float32), explore=False)
+    assert action.shape == (2,)
+
+
+def test_metrics_are_plain_numbers(used: Trainer) -> None:
+    metrics = used.metrics()
+    assert {"critic_loss", "q", "entropy", "temperature"} <= set(metrics)
+    assert all(type(value) is float and np.isfinite(value) for value in metrics.values())
+
+
+def test_the_same_seed_and_data_give_the_same_actor_bit_for_bit(used: Trainer) -> None:
+    again = Trainer(CONFIG, PROBLEM, DEMOS, seed=1)
+    again.start_from_demos(lambda share: True)
+    one, two = trained(again, (3, 4, 80, 1)), used.snapshot(9)
+    assert all(np.array_equal(one.arrays[name], two.arrays[name]) for name in two.arrays)
+    other = Trainer(CONFIG, PROBLEM, DEMOS, seed=2)
+    other.start_from_demos(lambda share: True)
+    three = trained(other, (3, 4, 80, 1))
+    assert any(not np.array_equal(three.arrays[name], two.arrays[name]) for name in two.arrays)
+
+
+def test_while_random_steps_last_a_snapshot_asks_for_random_actions(used: Trainer) -> None:
+    trainer = Trainer(CONFIG, PROBLEM, DEMOS, seed=1)
+    trainer.receive(batch(4, 0, is_demo=False))
+    assert (trainer.budget.owed, trainer.snapshot(1).arrays) == (0, {})
+    assert trainer.snapshot(1, final=True).arrays
+    trainer.receive(batch(1, 0, is_demo=False))
+    assert trainer.snapshot(2).arrays
+    assert trainer.snapshot(2).fingerprint == PROBLEM.fingerprint
+
+
+def test_cloning_may_be_left_at_that(used: Trainer) -> None:
+    trainer = Trainer(CONFIG, PROBLEM, DEMOS, seed=1)
+    shares: list[float] = []
+    trainer.start_from_demos(lambda share: bool(shares.append(share)))
+    assert shares == [0.0]
+
+
+def test_a_seeded_ring_holds_the_demonstrations(used: Trainer) -> None:
+    trainer = Trainer(replace(CONFIG, prior="seeded"), PROBLEM, DEMOS, seed=1)
+    assert trainer.ring_rows == 30
+    trainer.receive(batch(4, 0, is_demo=False))
+    assert trainer.ring_rows == 34
+
+
+def test_settings_that_need_prior_data_say_so() -> None:
+    with pytest.raises(ConfigError) as info:
+        Trainer(CONFIG, PROBLEM, None, seed=0)
+    assert str(info.value) == (
+        "Setting 'run.demos' must be a demonstration store, since these agent settings use prior data. Received None."
+    )

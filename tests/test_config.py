@@ -1,0 +1,229 @@
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rlpd_robot import cli
+from rlpd_robot.config import build, load
+from rlpd_robot.errors import ConfigError, RlpdRobotError, SpecError
+from rlpd_robot.robot.fake import FakeDriver, FakeTask
+
+CONFIGS = Path(__file__).parents[1] / "robot_configs"
+GROUPS = ("agent", "experiment", "link", "robot", "safety", "task")
+ROOTS = sorted(path.stem for path in CONFIGS.glob("*.yaml") if path.stem != "base")
+CHOICES = [(group, path.stem) for group in GROUPS for path in sorted((CONFIGS / group).glob("*.yaml"))]
+
+
+def refused(*words: str, verb: str = "train") -> str:
+    """The sentence with which these words are refused."""
+    with pytest.raises(ConfigError) as info:
+        load(verb, words)
+    return str(info.value)
+
+
+def test_no_file_is_left_out() -> None:
+    files = {path.relative_to(CONFIGS).with_suffix("").as_posix() for path in CONFIGS.rglob("*.yaml")}
+    assert files == {"base", *ROOTS, *(f"{group}/{choice}" for group, choice in CHOICES)}
+    assert {"actor", "collect", "eval", "learner", "sim", "train"} <= set(ROOTS)
+
+
+@pytest.mark.parametrize("verb", ROOTS)
+def test_every_root_composes(verb: str) -> None:
+    settings, text = load(verb, [])
+    assert settings.robot.name == "adroit_door"
+    assert "seed: 0" in text
+
+
+@pytest.mark.parametrize(("group", "choice"), CHOICES)
+def test_every_choice_composes(group: str, choice: str) -> None:
+    settings, text = load("train", [f"{group}={choice}"])
+    assert settings.run.name == f"{settings.task['name']}-seed0"
+    assert "???" not in text
+
+
+@pytest.mark.parametrize("verb", ROOTS)
+def test_what_a_verb_would_run_with_is_printed(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["demos", "collect"] if verb == "collect" else [verb]
+    assert cli.main([*words, "--cfg", "run.seed=41"]) == 0
+    shown = capsys.readouterr().out
+    assert shown == load(verb, ["run.seed=41"])[1]
+    assert "name: door-seed41" in shown
+
+
+@pytest.mark.parametrize(("group", "choice"), [c for c in CHOICES if c[0] == "experiment"])
+def test_an_experiment_uses_what_belongs_together(group: str, choice: str) -> None:
+    settings, _ = load("train", [f"{group}={choice}"])
+    task = build(settings.task)
+    assert settings.robot.name == f"adroit_{task.name}"
+    assert settings.run.demos is not None
+    assert task.name in settings.run.demos
+
+
+@pytest.mark.parametrize(("group", "choice"), [c for c in CHOICES if c[0] == "robot"])
+def test_a_robots_driver_is_at_its_link(group: str, choice: str) -> None:
+    settings, _ = load("train", [f"{group}={choice}", "link.robot=tcp://127.0.0.1:7001", "sim.lockstep=false"])
+    assert settings.robot.driver["address"] == "tcp://127.0.0.1:7001"
+    assert settings.robot.stand_in is not None
+    assert settings.robot.stand_in["address"] == "tcp://127.0.0.1:7001"
+    assert settings.robot.stand_in["lockstep"] is False
+    driver = build(settings.robot.driver)
+    driver.close()
+
+
+def test_every_key_of_the_settings_may_be_set() -> None:
+    settings, _ = load(
+        "train",
+        ["run.env_steps=7", "actor.greedy_every=3", "learner.publish_every=9", "eval.film=false", "agent.utd=2"],
+    )
+    assert (settings.run.env_steps, settings.actor.greedy_every, settings.learner.publish_every) == (7, 3, 9)
+    assert (settings.eval.film, settings.agent.utd) == (False, 2)
+
+
+@pytest.mark.parametrize(
+    ("word", "sentence"),
+    [
+        (
+            "run.sed=1",
+            "Setting 'run.sed' must be one of the keys of the group 'run': demos, env_steps, max_minutes, name, root, "
+            "seed. Received 'sed'.",
+        ),
+        (
+            "rum=1",
+            "Setting 'rum' must be one of the keys of the settings: actor, agent, collect, eval, learner, link, robot, "
+            "run, safety, sim, task. Received 'rum'.",
+        ),
+        (
+            "+run.sed=1",
+            "Setting 'run.sed' must be one of the keys of the group 'run': demos, env_steps, max_minutes, name, root, "
+            "seed. Received 'sed'.",
+        ),
+        ("run=5", "Setting 'run' must be a group of the keys name, root, seed, env_steps, max_minutes, demos. Rec"),
+        ("run.seed=one", "Setting 'run.seed' must be a whole number. Received 'one'."),
+        ("run.seed=1.5", "Setting 'run.seed' must be a whole number. Received 1.5."),
+        ("run.seed=[1]", "Setting 'run.seed' must be a whole number. Received [1]."),
+        ("run.name=null", "Setting 'run.name' must be a text. Received None."),
+        ("agent.target_entropy=low", "Setting 'agent.target_entropy' must be a number or null. Received 'low'."),
+        ("agent.layer_norm=maybe", "Setting 'agent.layer_norm' must be true or false. Received 'maybe'."),
+        ("robot.driver=3", "Setting 'robot.driver' must be a mapping. Received 3."),
+        ("agent.utd=0", "Setting 'agent.utd' must be a whole number of at least 1. Received 0."),
+        ("link=nope", "Setting 'link' must be one of local. Received 'nope'."),
+        ("run.seed", "Setting 'run.seed' must be written as key=value. Received 'run.seed'."),
+        ("--seed=1", "Setting '--seed' must be written as key=value. Received '--seed=1'."),
+        ("run.seed=[", "Setting 'run.seed' must be written as key=value. Received 'run.seed=['."),
+        ("~task", "Setting 'task' must be given. Received None."),
+        (
+            "run.seed=1,2",
+            "Setting 'run.seed=1,2' must be one value for each key that `rlpd-robot VERB --cfg` shows. "
+            "Received \"Ambiguous value for argument 'run.seed=1,2'\".",
+        ),
+        (
+            "run.demos=${nowhere}",
+            "Setting 'run.demos=${nowhere}' must be one value for each key that `rlpd-robot VERB --cfg` shows. "
+            "Received \"Interpolation key 'nowhere' not found\".",
+        ),
+        ("link.data=tcp://*:5561", "Setting 'link.data' must be a loopback address, unless link.insecure=true"),
+    ],
+)
+def test_a_wrong_word_is_refused_in_one_sentence(word: str, sentence: str) -> None:
+    assert refused(word).startswith(sentence)
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_a_choice_that_is_not_there_lists_those_that_are(group: str) -> None:
+    choices = ", ".join(choice for g, choice in CHOICES if g == group)
+    assert refused(f"{group}=nope") == f"Setting '{group}' must be one of {choices}. Received 'nope'."
+
+
+@pytest.fixture
+def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A user's own folder, with a quote in its name."""
+    folder = tmp_path / "my lab's configs"
+    for group in ("robot", "task", "experiment"):
+        (folder / group).mkdir(parents=True)
+    monkeypatch.setenv("RLPD_ROBOT_CONFIGS", str(folder))
+    return folder
+
+
+def test_a_users_own_folder_joins(mine: Path) -> None:
+    (mine / "robot" / "ours.yaml").write_text("name: ours\ndriver:\n  _target_: rlpd_robot.robot.fake.FakeDriver\n")
+    (mine / "task" / "ours.yaml").write_text("_target_: rlpd_robot.robot.fake.FakeTask\nhorizon: 7\n")
+    (mine / "experiment" / "ours.yaml").write_text(
+        "# @package _global_\ndefaults:\n  - override /robot: ours\n  - override /task: ours\nrun:\n  name: first\n"
+    )
+    settings, _ = load("train", ["experiment=ours", "agent=quick"])
+    assert (settings.robot.name, settings.robot.stand_in, settings.run.name) == ("ours", None, "first")
+    assert build(settings.task).horizon == 7
+    assert "ours" in refused("robot=nope")
+    assert "adroit_door" in refused("robot=nope")
+
+
+def test_a_users_folder_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RLPD_ROBOT_CONFIGS", str(tmp_path / "none"))
+    assert refused() == (
+        "Setting 'RLPD_ROBOT_CONFIGS' must be a directory with groups such as robot/ and task/. "
+        f"Received '{tmp_path / 'none'}'."
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "start"),
+    [
+        ("name: [", "Setting '{folder}' must be valid YAML. Received 'while parsing a flow node"),
+        ("name: ours\n", "Setting 'robot.driver' must be given. Received None."),
+        (
+            "nme: ours\n",
+            "Setting 'robot.nme' must be one of the keys of the group 'robot': driver, film, name, stand_in",
+        ),
+        ("- ours\n", "Setting 'robot=ours' must be one value for each key"),
+        ("name: ours\ndriver: 5\n", "Setting 'robot.driver' must be a mapping. Received 5."),
+    ],
+)
+def test_a_users_wrong_file(mine: Path, text: str, start: str) -> None:
+    (mine / "robot" / "ours.yaml").write_text(text)
+    assert refused("robot=ours").startswith(start.format(folder=mine))
+
+
+class Fussy:
+    """What recipes may run into."""
+
+    def __init__(self, size: int, error: str = "") -> None:
+        self.size = size
+        if error == "type":
+            raise TypeError("a bug inside")
+        if error == "ours":
+            raise SpecError("Fussy", "nothing fits", "something else")
+
+
+FUSSY = f"{__name__}.Fussy"
+
+
+def test_a_recipe_makes_what_it_names() -> None:
+    assert isinstance(build({"_target_": "rlpd_robot.robot.fake.FakeDriver", "size": 3}), FakeDriver)
+    assert isinstance(build({"_target_": "rlpd_robot.robot.fake.FakeTask"}, horizon=3), FakeTask)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "sentence"),
+    [
+        ({"size": 3}, "Setting '_target_' must be the dotted name of a class or function. Received None."),
+        ({"_target_": 5}, "Setting '_target_' must be the dotted name of a class or function. Received 5."),
+        ({"_target_": "nope.Thing"}, "Setting '_target_' must be something that can be imported (.*No module named"),
+        ({"_target_": "rlpd_robot.Nope"}, "Setting '_target_' must be something that can be imported (.*Nope"),
+        ({"_target_": FUSSY}, f"Setting '{FUSSY}: arguments' must be those that it takes \\(missing.*'size'\\). Rec"),
+        ({"_target_": FUSSY, "size": 1, "sise": 2}, f"Setting '{FUSSY}: arguments' must be .*unexpected.*'sise'"),
+        ({"_target_": FUSSY, "size": 1, "error": "ours"}, "Fussy: nothing fits. Expected something else."),
+        (
+            {"_target_": FUSSY, "size": {"_target_": FUSSY, "size": 1, "error": "ours"}},
+            "Fussy: nothing fits. Expected something else.",
+        ),
+    ],
+)
+def test_a_wrong_recipe(recipe: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(RlpdRobotError, match=f"^{sentence.replace(' (.', ' [(].')}"):
+        build(recipe)
+
+
+def test_a_bug_in_what_a_recipe_names_is_shown_as_it_is() -> None:
+    with pytest.raises(TypeError, match=f"^{re.escape('a bug inside')}$"):
+        build({"_target_": FUSSY, "size": 1, "error": "type"})

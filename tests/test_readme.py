@@ -1,0 +1,81 @@
+"""What the README and the demonstrations' cards tell a user to type must work as typed."""
+
+import hashlib
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from rlpd_robot import cli
+from rlpd_robot.data.demo_store import DemoStore
+from rlpd_robot.data.validate import validate
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "demos").glob("*/README.md")), *sorted((ROOT / "docs").glob("*.md"))]
+STORES = sorted((ROOT / "demos").glob("*/demos.zarr"))
+
+
+def commands(page: Path) -> list[list[str]]:
+    """The `rlpd-robot` and `make` lines of a page's shell blocks, comments and trailing & cut off, as words."""
+    found = []
+    for block in re.findall(r"```sh\n(.*?)```", page.read_text(), re.DOTALL):
+        for line in re.sub(r"\\\n\s*", "", block).splitlines():
+            words = shlex.split(line, comments=True)
+            if words and words[0] in ("rlpd-robot", "make"):
+                found.append([word for word in words if word != "&"])
+    return found
+
+
+CASES = [pytest.param(words, id=f"{page.parent.name}: {' '.join(words)}") for page in PAGES for words in commands(page)]
+
+
+def test_there_are_commands_to_try() -> None:
+    assert ["make", "run"] in [case.values[0] for case in CASES]
+    assert len(CASES) > 8
+
+
+@pytest.mark.parametrize("words", CASES)
+def test_a_documented_command_is_one(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT)
+    if words[0] == "make":
+        assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    elif words[1:3] in (["demos", "info"], ["demos", "validate"]):
+        assert cli.main(words[1:]) == 0
+    else:
+        assert cli.main([*words[1:], "--cfg"]) == 0
+        assert "agent:" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("link", [pytest.param(p, id=p.parent.name + "/" + p.name) for p in PAGES])
+def test_links_and_pictures_of_a_page_exist(link: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", link.read_text()):
+        if not target.startswith("http"):
+            assert (link.parent / target).exists(), f"{link.name} points to {target}"
+
+
+@pytest.mark.parametrize("path", [pytest.param(p, id=p.parent.name) for p in STORES])
+def test_a_shipped_store_is_what_its_card_says(path: Path) -> None:
+    card, store = (path.parent / "README.md").read_text(), DemoStore.open(path)
+    summary = store.summary()
+    assert validate(path) == []
+    assert (summary.episodes, summary.success_rate) == (25, 1.0)
+    assert f"| {summary.mean_normalized_return:.1f} " in card
+    assert f"{summary.transitions:,} transitions" in card
+
+
+@pytest.mark.parametrize("path", [pytest.param(p, id=p.parent.name) for p in STORES])
+def test_a_shipped_store_has_the_checksums_beside_it(path: Path) -> None:
+    listed = dict(reversed(line.split("  ")) for line in (path.parent / "SHA256SUMS").read_text().splitlines())
+    files = {
+        f.relative_to(path.parent).as_posix(): hashlib.sha256(f.read_bytes()).hexdigest()
+        for f in path.rglob("*")
+        if f.is_file()
+    }
+    assert files == listed
+
+
+def test_both_stores_are_shipped() -> None:
+    assert [path.parent.name for path in STORES] == ["adroit_door", "adroit_pen"]
