@@ -245,6 +245,8 @@ class ActorUplink:
 
     def _wait_ms(self) -> int:
         """Until the next heartbeat, at most; a hello that is due waits for the connection."""
+        if self._offered:
+            return 0
         return max(0, int(1e3 * (self._heartbeat_s + HEARTBEAT_S - time.monotonic()))) + 1
 
     def _next(self) -> Stream | None:
@@ -252,7 +254,9 @@ class ActorUplink:
         return next((s for s in self._streams.values() if s.welcomed and s.head() is not None), None)
 
     def _take_offers(self) -> None:
-        while self._offered:
+        for _ in range(_TURN):  # then send: an actor that offers without pause must not keep its data here
+            if not self._offered:
+                return
             self._own.append(self._offered[0])
             self._offered.popleft()
             self._taken += 1

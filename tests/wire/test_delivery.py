@@ -16,6 +16,7 @@ from tests.wire.examples import problem, segment
 from tests.wire.waiting import wait_until
 
 pytestmark = pytest.mark.integration
+AHEAD = 200  # transitions
 spawn = multiprocessing.get_context("spawn")
 
 
@@ -42,11 +43,16 @@ def learner_main(sender, address: str, disk: Path) -> None:
 
 
 def actor_main(sender, address: str, directory: Path, boot: str, count: int) -> None:
-    """Offers `count` segments of one to three transitions, then waits until all is committed."""
+    """Offers `count` segments of one to three transitions, then waits until all is committed.
+
+    As long as the learner takes them it stays a little ahead of it, like a robot; it must not outrun the test.
+    """
     journal = Journal(directory, 100)
     uplink = ActorUplink(address, boot, problem(), False, journal)
     first = 0
     for i in range(count):
+        if count > AHEAD:
+            wait_until(lambda: uplink.committed + AHEAD > first)  # noqa: B023 - called at once
         uplink.offer(segment(boot, first=first, n=1 + i % 3, episode=i, ending="truncated"))
         first += 1 + i % 3
     sender.send(first)

@@ -346,3 +346,26 @@ def test_a_learner_that_falls_silent_is_not_connected(learn, connect, monkeypatc
     wait_until(lambda: learner.work() or uplink.connected)
     wait_until(lambda: not uplink.connected)
     wait_until(lambda: learner.work() or uplink.connected)
+
+
+def test_an_actor_that_offers_without_pause_does_not_hold_up_what_it_offered(learn, connect, tmp_path):
+    class Endless(Journal):
+        """Each time that something is journalled, more is offered."""
+
+        offered = 1
+
+        def append(self, given):
+            if self.offered < 10_000 and not received:
+                self.offered += 1
+                uplink.offer(segment(first=given.next_sequence))
+            return super().append(given)
+
+    received = []
+    learner = learn()
+    with contextlib.closing(Endless(tmp_path, 100)) as journal:
+        uplink = connect(learner.address, journal)
+        wait_until(lambda: learner.work() or uplink.connected)
+        uplink.offer(segment(first=0))
+        wait_until(lambda: received.extend(learner.intake.poll(0.01)) or received)
+        assert journal.offered < 10_000
+        uplink.close()
