@@ -15,6 +15,8 @@ usage: rlpd-robot VERB [key=value …]
   learner          the learner's side alone: receive, commit, update, publish
   sim              the MuJoCo stand-in alone, speaking the robot's protocol
   eval             deterministic episodes with a trained policy
+  arm              a person's word, after a look at the robot: clear the actor's fault
+  status           one sentence from the running actor
   demos info PATH      what a demonstration store holds
   demos validate PATH  look for damage, NaN and contradictions
   demos collect        a policy acts, its episodes become a store
@@ -118,6 +120,24 @@ def _eval(words: list[str]) -> int:
     return run_eval(settings, build)
 
 
+def _word(word: str) -> Callable[[list[str]], int]:
+    """A verb that asks the running actor, and prints its sentence."""
+
+    def verb(words: list[str]) -> int:
+        from rlpd_robot.config import load
+
+        settings, text = load("actor", _without_cfg(words))
+        if "--cfg" in words:
+            return _show(text)
+        from rlpd_robot.wire.control import ask
+
+        link = settings.link
+        print(ask(link.control, word, {}, link.timeout_s, link.insecure))
+        return 0
+
+    return verb
+
+
 def _demos(words: list[str]) -> int:
     if len(words) == 2 and words[0] in ("info", "validate"):
         from rlpd_robot.run import demos
@@ -155,4 +175,6 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "sim": _sim,
     "eval": _eval,
     "demos": _demos,
+    "arm": _word("arm"),
+    "status": _word("status"),
 }

@@ -49,7 +49,7 @@ def test_the_module_runs_as_the_command_does() -> None:
 def test_an_unknown_verb(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["trian"]) == 2
     assert capsys.readouterr().err == (
-        "rlpd-robot: there is no verb 'trian'. Verbs are actor, demos, eval, learner, sim, train.\n"
+        "rlpd-robot: there is no verb 'trian'. Verbs are actor, arm, demos, eval, learner, sim, status, train.\n"
     )
 
 
@@ -104,7 +104,7 @@ def test_a_bug_is_not_dressed_up(monkeypatch: pytest.MonkeyPatch) -> None:
         cli.main(["train"])
 
 
-@pytest.mark.parametrize("verb", ["train", "actor", "learner", "sim", "eval", "demos collect"])
+@pytest.mark.parametrize("verb", ["train", "actor", "learner", "sim", "eval", "arm", "demos collect"])
 def test_every_verb_refuses_a_wrong_key(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([*verb.split(), "run.sed=1"]) == 2
     assert capsys.readouterr().err.startswith(

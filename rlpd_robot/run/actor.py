@@ -4,7 +4,7 @@ import json
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,7 @@ from rlpd_robot.run.settings import Settings
 from rlpd_robot.spec import ProblemSpec
 from rlpd_robot.timing import Histogram, SystemClock
 from rlpd_robot.types import PolicySnapshot, Segment, Transition
+from rlpd_robot.wire.control import ControlServer
 from rlpd_robot.wire.journal import Journal
 from rlpd_robot.wire.messages import Grant
 from rlpd_robot.wire.policy_channel import PolicySubscriber
@@ -142,6 +143,7 @@ class Actor:
             before_step=self._wait_for_leave if driver.lockstep else None,
             stop_requested=stop,
         )
+        self._control = ControlServer(link.control, self._obey, link.insecure)
 
     def run(self) -> None:
         """Episode after episode until `stop`."""
@@ -159,6 +161,7 @@ class Actor:
     def close(self) -> None:
         """Hand over the rest, as far as a learner is there to take it, and say how it went."""
         try:
+            self._control.close()
             self._send()
             self._uplink.set_heartbeat({**self.stats(), "ends_at": float(self._loop.next_sequence)})
             if self._uplink.connected:
@@ -183,10 +186,19 @@ class Actor:
         if now > self._next_heartbeat_s:
             self._next_heartbeat_s = now + 0.5
             self._uplink.set_heartbeat(self.stats())
+            self._control.check()
 
     def on_episode(self, summary: EpisodeSummary) -> None:
         """Nothing waits for the end of an episode."""
         self._send()
+
+    def arm(self) -> str:
+        """Clear a latched fault, on a person's word; what there was to clear. From any thread."""
+        cause = self._loop.fault
+        if cause is None:
+            return "no fault is latched"
+        self._loop.rearm()
+        return f"armed again; the fault was: {cause}"
 
     def stats(self) -> dict[str, float]:
         """Everything countable, by name."""
@@ -202,6 +214,24 @@ class Actor:
             **self._loop.stats(),
             **self._uplink.stats(),
         }
+
+    def _obey(self, word: str, arguments: Mapping[str, str]) -> str:
+        """A word that came over the control link, in that link's thread."""
+        match word:
+            case "arm":
+                return self.arm()
+            case "status":
+                return self._status()
+        raise DataError("Word to the actor", f"there is no {word[:40]!r}", "arm or status")
+
+    def _status(self) -> str:
+        policy, fault = self._source.policy, self._loop.fault
+        acting = f"policy {policy.version} acts" if policy is not None else "no policy yet"
+        waiting = int(self._uplink.stats()["uncommitted"])
+        return (
+            f"{'FAULT: ' + fault if fault else 'no fault'}; episode {self._episodes}, "
+            f"{self._loop.next_sequence} transitions, {waiting} not acknowledged; {acting}"
+        )
 
     def _send(self) -> None:
         if self._pending:

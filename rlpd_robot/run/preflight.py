@@ -52,7 +52,7 @@ def preflight(settings: Settings, words: Sequence[str], build: Build) -> Plan:
     if demos is not None:
         demos.transitions()
     link = settings.link
-    listening = {"link.data": link.data, "link.policy": link.policy}
+    listening = {"link.data": link.data, "link.policy": link.policy, "link.control": link.control}
     if settings.robot.stand_in is not None:
         listening["link.robot"] = link.robot
     check_free(listening, link.insecure)

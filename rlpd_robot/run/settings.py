@@ -8,7 +8,7 @@ from typing import Any
 from rlpd_robot.agent.config import AgentConfig
 from rlpd_robot.errors import ConfigError
 from rlpd_robot.robot.safety import SafetySettings
-from rlpd_robot.wire.settings import LinkSettings, is_local
+from rlpd_robot.wire.settings import ADDRESSES, LinkSettings, is_local
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,7 @@ class Settings:
     collect: CollectSettings = field(default_factory=CollectSettings)
 
     def __post_init__(self) -> None:
-        for key in ("robot", "data", "policy"):
+        for key in ADDRESSES:
             address = getattr(self.link, key)
             if address.startswith("tcp://") and address.rpartition(":")[2] in ("*", "0"):
                 raise ConfigError(f"link.{key}", address, "an address with a port that the other side can know")

@@ -1,4 +1,4 @@
-"""Where the three links of one training run meet, and the limits on what they carry."""
+"""Where the links of one training run meet, and the limits on what they carry."""
 
 import math
 from dataclasses import dataclass
@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from rlpd_robot.errors import ConfigError
 
 PREFIXES = ("tcp://", "ipc://", "inproc://")
+
+ADDRESSES = ("robot", "data", "policy", "control")
+"""Those of `LinkSettings` that are addresses."""
 
 
 @dataclass(frozen=True)
@@ -16,6 +19,7 @@ class LinkSettings:
         robot: where the robot's server listens and the actor connects.
         data: where the learner listens for transitions.
         policy: where the learner publishes policies.
+        control: where the actor takes a person's words, such as `rlpd-robot arm`.
         insecure: allow addresses beyond loopback. Nothing on these links is encrypted or authenticated.
         timeout_s: how long to wait for a peer before giving up [s].
         max_message_mb: largest message accepted [MB].
@@ -27,12 +31,13 @@ class LinkSettings:
     robot: str = "tcp://127.0.0.1:5560"
     data: str = "tcp://127.0.0.1:5561"
     policy: str = "tcp://127.0.0.1:5562"
+    control: str = "tcp://127.0.0.1:5563"
     insecure: bool = False
     timeout_s: float = 10.0
     max_message_mb: float = 64
 
     def __post_init__(self) -> None:
-        for key in ("robot", "data", "policy"):
+        for key in ADDRESSES:
             check_form(f"link.{key}", getattr(self, key))
         for key, limit in (("timeout_s", 86_400), ("max_message_mb", 4096)):
             value = getattr(self, key)

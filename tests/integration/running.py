@@ -23,6 +23,7 @@ from rlpd_robot.robot.task import Task, problem_of
 from rlpd_robot.run.collect import EpisodeCollector
 from rlpd_robot.run.metrics import read_jsonl
 from rlpd_robot.timing import SystemClock
+from rlpd_robot.wire.settings import ADDRESSES
 
 REPOSITORY = Path(__file__).parents[2]
 CONFIGS = Path(__file__).parent / "configs"
@@ -39,10 +40,9 @@ def free_ports(count: int) -> list[int]:
 
 
 def link_words() -> list[str]:
-    """Free addresses for the three links."""
+    """Free addresses for the links."""
     return [
-        f"link.{name}=tcp://127.0.0.1:{port}"
-        for name, port in zip(("robot", "data", "policy"), free_ports(3), strict=True)
+        f"link.{name}=tcp://127.0.0.1:{port}" for name, port in zip(ADDRESSES, free_ports(len(ADDRESSES)), strict=True)
     ]
 
 

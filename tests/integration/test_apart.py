@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.running import Verb, events, link_words, live_rows, read_json, row, run_verb
+from tests.integration.running import Verb, events, free_ports, link_words, live_rows, read_json, row, run_verb
 
 pytestmark = pytest.mark.integration
 
@@ -74,7 +74,8 @@ def test_a_learner_is_killed_and_started_again_while_the_robot_moves_on(
 
 def turned_away(tmp_path: Path, demos: Path, learner: Verb) -> None:
     """An actor of another robot comes to a learner that is at work."""
-    words = [word for word in learner.words if word.startswith("link.")]
+    words = [word for word in learner.words if word.startswith(("link.data", "link.policy"))]
+    words.append(f"link.control=tcp://127.0.0.1:{free_ports(1)[0]}")
     status, text = run_verb(
         ["actor", "experiment=point", f"run.root={tmp_path}", "run.name=other", *words]
         + [

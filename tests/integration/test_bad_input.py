@@ -128,7 +128,7 @@ def test_a_store_of_another_task(refused: Callable[..., str], tmp_path: Path) ->
     assert 'task: "fake-reach" here, "reach" there' in sentence
 
 
-@pytest.mark.parametrize("link", ["robot", "data", "policy"])
+@pytest.mark.parametrize("link", ["robot", "data", "policy", "control"])
 def test_train_notices_a_port_in_use_before_it_begins(
     refused: Callable[..., str], demos: Path, taken: int, link: str
 ) -> None:

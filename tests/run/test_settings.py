@@ -56,7 +56,7 @@ def test_the_sentence_is_whole() -> None:
     assert str(info.value) == "Setting 'eval.episodes' must be at least 1. Received 0."
 
 
-@pytest.mark.parametrize("key", ["robot", "data", "policy"])
+@pytest.mark.parametrize("key", ["robot", "data", "policy", "control"])
 def test_a_link_that_leaves_the_machine_needs_a_word(tmp_path: Path, key: str) -> None:
     address = "tcp://192.168.0.7:5560"
     settings(tmp_path, link=LinkSettings(**{key: address}, insecure=True))

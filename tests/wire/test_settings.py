@@ -4,9 +4,9 @@ from rlpd_robot.errors import ConfigError
 from rlpd_robot.wire.settings import LinkSettings, is_local
 
 
-def test_defaults_are_three_loopback_addresses():
+def test_defaults_are_loopback_addresses():
     settings = LinkSettings()
-    assert all(is_local(a) for a in (settings.robot, settings.data, settings.policy))
+    assert all(is_local(a) for a in (settings.robot, settings.data, settings.policy, settings.control))
     assert settings.max_message_bytes == 64_000_000
 
 
