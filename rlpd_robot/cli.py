@@ -1,5 +1,6 @@
 """`rlpd-robot VERB …`: each verb imports its own module when it is called, so that help answers at once."""
 
+import json
 import sys
 from collections.abc import Callable, Sequence
 
@@ -20,6 +21,7 @@ usage: rlpd-robot VERB [key=value …]
   demos info PATH      what a demonstration store holds
   demos validate PATH  look for damage, NaN and contradictions
   demos collect        a policy acts, its episodes become a store
+  bench NAME       measure or prove something about this program on this machine; --json for a machine to read
 
 Settings are Hydra words: groups robot=, task=, agent=, safety=, link=, experiment=, and keys such as
 run.seed=1. `rlpd-robot VERB --cfg` prints what a verb would run with. Your own folder of groups joins through
@@ -159,6 +161,31 @@ def _demos(words: list[str]) -> int:
     return 2
 
 
+def _bench(words: list[str]) -> int:
+    """A bench is a module of `run/bench/`: `run_bench(settings, words, build) -> report` and `table(report) -> text`.
+
+    The report's "passed" decides the exit status. With --json the report goes to stdout and the table to stderr.
+    """
+    if not words or words[0] not in BENCHES:
+        names = " | ".join(sorted(BENCHES)) or "(none)"
+        print(f"usage: rlpd-robot bench {names} [--json] [key=value …]", file=sys.stderr)
+        return 2
+    from importlib import import_module
+
+    from rlpd_robot.config import build, load
+
+    settings_words = [*BENCHES[words[0]], *(word for word in words[1:] if word not in ("--cfg", "--json"))]
+    settings, text = load("bench", settings_words)
+    if "--cfg" in words:
+        return _show(text)
+    bench = import_module(f"rlpd_robot.run.bench.{words[0]}")
+    report = bench.run_bench(settings, settings_words, build)
+    if "--json" in words:
+        print(json.dumps(report, indent=1), flush=True)
+    print(bench.table(report), file=sys.stderr if "--json" in words else sys.stdout, flush=True)
+    return 0 if report["passed"] else 1
+
+
 def _without_cfg(words: list[str]) -> list[str]:
     return [word for word in words if word != "--cfg"]
 
@@ -177,4 +204,8 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "demos": _demos,
     "arm": _word("arm"),
     "status": _word("status"),
+    "bench": _bench,
 }
+
+BENCHES: dict[str, Sequence[str]] = {}
+"""Names of the modules in `run/bench/`, each with the words that come before the user's."""

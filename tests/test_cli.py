@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -19,6 +20,7 @@ from rlpd_robot.errors import (
     RlpdRobotError,
     StoreError,
 )
+from rlpd_robot.run.settings import Settings
 
 HEAVY = ("jax", "numpy", "zarr", "hydra", "omegaconf", "zmq", "rich", "mujoco", "matplotlib")
 
@@ -49,7 +51,7 @@ def test_the_module_runs_as_the_command_does() -> None:
 def test_an_unknown_verb(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["trian"]) == 2
     assert capsys.readouterr().err == (
-        "rlpd-robot: there is no verb 'trian'. Verbs are actor, arm, demos, eval, learner, sim, status, train.\n"
+        "rlpd-robot: there is no verb 'trian'. Verbs are actor, arm, bench, demos, eval, learner, sim, status, train.\n"
     )
 
 
@@ -63,6 +65,36 @@ def test_a_robot_runs_one_setting_at_a_time(word: str, capsys: pytest.CaptureFix
 def test_demos_tells_how_it_is_used(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["demos", *words]) == 2
     assert capsys.readouterr().err.startswith("usage: rlpd-robot demos info PATH")
+
+
+@pytest.mark.parametrize("words", [[], ["no-such-bench"], ["--json"]])
+def test_bench_tells_how_it_is_used(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["bench", *words]) == 2
+    assert capsys.readouterr().err.startswith("usage: rlpd-robot bench ")
+
+
+@pytest.mark.parametrize("passed", [True, False])
+def test_a_bench_reports_to_people_and_to_machines(
+    passed: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[tuple[int, list[str]]] = []
+
+    def run_bench(settings: Settings, words: list[str], build: object) -> dict[str, object]:
+        asked.append((settings.run.seed, words))
+        return {"passed": passed, "answer": 42}
+
+    bench = SimpleNamespace(run_bench=run_bench, table=lambda report: f"the answer is {report['answer']}")
+    monkeypatch.setitem(sys.modules, "rlpd_robot.run.bench.nothing", bench)
+    monkeypatch.setitem(cli.BENCHES, "nothing", ["run.seed=3"])
+
+    assert cli.main(["bench", "nothing"]) == (0 if passed else 1)
+    assert capsys.readouterr() == ("the answer is 42\n", "")
+
+    assert cli.main(["bench", "nothing", "--json", "run.seed=4"]) == (0 if passed else 1)
+    out, err = capsys.readouterr()
+    assert json.loads(out) == {"passed": passed, "answer": 42}
+    assert err == "the answer is 42\n"
+    assert asked == [(3, ["run.seed=3"]), (4, ["run.seed=3", "run.seed=4"])]
 
 
 @pytest.mark.parametrize(
