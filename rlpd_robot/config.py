@@ -45,9 +45,14 @@ USER_FOLDER = "RLPD_ROBOT_CONFIGS"
 
 @dataclass
 class _SimSchema:
-    """Of the stand-in. `lockstep`: it waits for each command; otherwise it moves by the wall clock."""
+    """Of the stand-in.
+
+    `lockstep`: it waits for each command; otherwise it moves by the wall clock. `book`: file in which it writes down
+    what became of each command.
+    """
 
     lockstep: bool = True
+    book: str | None = None
 
 
 @dataclass

@@ -1,12 +1,15 @@
 """The simulated hand as a robot of its own, behind the robot wire protocol: what `rlpd-robot sim` starts."""
 
 import threading
+from pathlib import Path
 
 from rlpd_robot.robot.server import serve as serve_robot
 from sim.hand import AdroitHand
 
 
-def serve(task: str, address: str, lockstep: bool, stop: threading.Event, insecure: bool = False) -> None:
+def serve(
+    task: str, address: str, lockstep: bool, stop: threading.Event, insecure: bool = False, book: str | None = None
+) -> None:
     """Serve one hand until `stop` is set.
 
     Args:
@@ -16,10 +19,12 @@ def serve(task: str, address: str, lockstep: bool, stop: threading.Event, insecu
             clock, 100 periods a second, and moves on whether commands come or not.
         stop: ends the server.
         insecure: allow an address that other machines can reach.
+        book: file to write down what becomes of each command; none: nowhere.
 
     Raises:
         ConfigError: no such task, or an address that cannot be used.
         MissingPackageError: the models are not installed.
         AddressError: the address is taken.
+        StoreError: the book cannot be gone on with.
     """
-    serve_robot(AdroitHand(task), address, lockstep, stop, insecure)
+    serve_robot(AdroitHand(task), address, lockstep, stop, insecure, Path(book) if book is not None else None)

@@ -43,8 +43,11 @@ def test_every_choice_composes(group: str, choice: str) -> None:
 
 
 @pytest.mark.parametrize("verb", ROOTS)
-def test_what_a_verb_would_run_with_is_printed(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["demos", "collect"] if verb == "collect" else [verb]
+def test_what_a_verb_would_run_with_is_printed(
+    verb: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(cli.BENCHES, "plain", [])
+    words = {"collect": ["demos", "collect"], "bench": ["bench", "plain"]}.get(verb, [verb])
     assert cli.main([*words, "--cfg", "run.seed=41"]) == 0
     shown = capsys.readouterr().out
     assert shown == load(verb, ["run.seed=41"])[1]

@@ -14,6 +14,7 @@ import threading
 import time
 import uuid
 from collections import deque
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -21,6 +22,7 @@ import zmq
 from numpy.typing import NDArray
 
 from rlpd_robot.errors import PeerVersionError, ProtocolError, SpecError
+from rlpd_robot.robot.book import CommandBook, Outcome
 from rlpd_robot.spec import RobotSpec
 from rlpd_robot.timing import Clock, Histogram, SystemClock
 from rlpd_robot.wire.messages import (
@@ -88,12 +90,14 @@ class RobotServer:
         insecure: allow an address that other machines can reach.
         clock: of the control periods.
         key: the setting that `address` came from, for errors.
+        book: file to write down what becomes of each command; see `robot/book.py`.
 
     Attributes:
         address: where controllers connect.
 
     Raises:
         ConfigError, AddressError: the address cannot be used.
+        StoreError: the book cannot be gone on with.
     """
 
     def __init__(
@@ -104,6 +108,7 @@ class RobotServer:
         insecure: bool = False,
         clock: Clock | None = None,
         key: str = "link.robot",
+        book: Path | None = None,
     ) -> None:
         self._robot, self._lockstep = robot, lockstep
         self._clock = clock or SystemClock()
@@ -118,8 +123,9 @@ class RobotServer:
         try:
             self._socket = make_socket(self._context, zmq.ROUTER, MAX_MESSAGE_BYTES, options)
             self.address = listen(self._socket, key, address, insecure=insecure)
+            self._book = None if book is None else CommandBook(book, self._boot, robot.spec.command_size)
         except BaseException:
-            self._context.term()
+            self._context.destroy(linger=0)
             raise
         self._identity: bytes | None = None  # of the controller; None: nobody
         self._controller = ""
@@ -163,6 +169,8 @@ class RobotServer:
 
     def close(self) -> None:
         """Release the address. A second call does nothing."""
+        if self._book is not None and not self._socket.closed:
+            self._book.close()
         self._socket.close(linger=0)
         self._context.term()
 
@@ -207,6 +215,7 @@ class RobotServer:
         self._moving = False
         self._counts["stops"] += 1
         self._robot.stop()
+        self._note(Outcome.STOP)
 
     def _receive(self) -> bool:
         """Handle one message; False when there is none."""
@@ -265,16 +274,20 @@ class RobotServer:
     def _command(self, identity: bytes, message: CommandMessage) -> None:
         if message.sequence <= self._number:
             if self._lockstep and message.sequence == self._number:
+                self._note(Outcome.REPEATED, message)
                 self._send(identity, self._state)  # asked again: the answer was lost
             else:
+                self._note(Outcome.OUT_OF_ORDER, message)
                 self._counts["refused_order"] += 1
             return
         self._number = message.sequence
         problem = self._problem(message)
         if problem:
+            self._note(Outcome.INVALID, message)
             self._counts["refused_invalid"] += 1
             self._send(identity, to_bytes(Refused(problem)))
         elif not self._is_fresh(message.state_sequence):
+            self._note(Outcome.STALE, message)
             self._counts["refused_stale"] += 1
             if self._lockstep:
                 reason = f"a command answers state {message.state_sequence}, the robot is at {self._sequence}"
@@ -282,6 +295,7 @@ class RobotServer:
         else:
             self._robot.write(message.values)
             self._moving, self._commanded_s = True, self._clock.now()
+            self._note(Outcome.EXECUTED, message)  # before its outcome can be known to anybody
             self._counts["executed"] += 1
             if self._lockstep:
                 self._robot.advance()
@@ -314,11 +328,24 @@ class RobotServer:
             return
         self._moving = False
         self._robot.reset(message.seed)
+        self._note(Outcome.RESET, message)
         self._counts["resets"] += 1
         self._number = message.request
         self._heard_s = self._clock.now()  # it waited for us
         self._measure()
         self._send(identity, self._state)
+
+    def _note(self, outcome: Outcome, message: CommandMessage | Reset | None = None) -> None:
+        if self._book is None:
+            return
+        match message:
+            case CommandMessage():
+                numbers = (message.sequence, message.state_sequence, self._sequence)
+                self._book.add(outcome, message.boot, *numbers, message.values)
+            case Reset():
+                self._book.add(outcome, message.boot, message.request, message.state_sequence, self._sequence)
+            case None:
+                self._book.add(outcome, self._controller, state=self._sequence)
 
     def _measure(self) -> None:
         self._sequence += 1
@@ -338,9 +365,16 @@ class RobotServer:
         self._socket.send_multipart((identity, data), zmq.NOBLOCK)
 
 
-def serve(robot: Robot, address: str, lockstep: bool, stop: threading.Event, insecure: bool = False) -> None:
+def serve(
+    robot: Robot,
+    address: str,
+    lockstep: bool,
+    stop: threading.Event,
+    insecure: bool = False,
+    book: Path | None = None,
+) -> None:
     """Serve a robot until `stop` is set. See `RobotServer` for arguments and errors."""
-    server = RobotServer(robot, address, lockstep, insecure)
+    server = RobotServer(robot, address, lockstep, insecure, book=book)
     started = time.monotonic()
     try:
         server.run(stop)

@@ -51,9 +51,9 @@ class TellingRobot:
 
 
 @contextlib.contextmanager
-def serving(robot, lockstep: bool, address: str = "tcp://127.0.0.1:*") -> Iterator[RobotServer]:
+def serving(robot, lockstep: bool, address: str = "tcp://127.0.0.1:*", book=None) -> Iterator[RobotServer]:
     """The robot behind a server in a thread; what the server raises is raised at the end."""
-    server = RobotServer(robot, address, lockstep)
+    server = RobotServer(robot, address, lockstep, book=book)
     stop, errors = threading.Event(), []
 
     def run() -> None:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import zmq
 
-from rlpd_robot.errors import AddressError, ConfigError, SpecError
+from rlpd_robot.errors import AddressError, ConfigError, SpecError, StoreError
+from rlpd_robot.robot.book import Outcome, read_book
 from rlpd_robot.robot.server import FRESH_PERIODS, RobotServer
 from rlpd_robot.spec import Field
 from rlpd_robot.wire import messages as m
@@ -307,3 +308,36 @@ def test_a_robot_that_measures_something_else_is_refused():
     robot.spec = type(robot.spec)("telling", 0.02, (Field("other", (), "float64", "m"),), robot.spec.command)
     with pytest.raises(SpecError, match="Robot 'telling': it measures"), serving(robot, lockstep=True):
         pass
+
+
+def test_its_book_tells_what_became_of_each_command(tmp_path):
+    path = tmp_path / "book"
+    with serving(TellingRobot(), lockstep=True, book=path) as server, controlling(server.address) as c:
+        c.greet()
+        c.say(m.Reset(c.boot, 1, -1, seed=3))
+        first = c.next().sequence
+        c.number = 1
+        for value, state in ((0.5, first), (9.0, first + 1), (0.1, first)):  # good, out of range, stale
+            c.command(state, value)
+            c.next()
+        c.number -= 1
+        c.command(first + 1, 0.2)  # the same number again
+        c.next()
+        assert read_book(path)["outcome"].tolist() == [5, 0, 3, 1, 4]  # on the disk before the answer comes
+        executed = read_book(path)[1]
+        assert executed["controller"] == c.boot.encode()
+        assert (executed["number"], executed["answers"], executed["state"]) == (2, first, first)
+        assert executed["values"].tolist() == [0.5, 0.5]
+        c.number = 0
+        c.command(first + 1, 0.2)
+        c.say(m.Stop(c.boot))
+        wait_until(lambda: len(read_book(path)) == 7)
+    assert [Outcome(o).name for o in read_book(path)["outcome"][-2:]] == ["OUT_OF_ORDER", "STOP"]
+
+
+def test_a_file_that_is_no_book_is_left_alone(tmp_path):
+    path = tmp_path / "book"
+    path.write_text("the notes of somebody else")
+    with pytest.raises(StoreError, match="no book"):
+        RobotServer(TellingRobot(), "tcp://127.0.0.1:*", lockstep=True, book=path)
+    assert path.read_text() == "the notes of somebody else"
