@@ -97,6 +97,7 @@ _Schema = make_dataclass(
         ("task", dict[str, Any], field(default=MISSING)),
         ("safety", _SafetySchema, field(default_factory=_SafetySchema)),
         ("sim", _SimSchema, field(default_factory=_SimSchema)),
+        ("resume", str, field(default="auto")),
         *((name, Any, _schema(cls)) for name, cls in _GROUPS.items()),
     ],
 )
@@ -167,6 +168,7 @@ def _settings(composed: DictConfig) -> Settings:
         robot=_make(RobotSettings, "robot", data),
         task=data["task"],
         safety=_make(SafetySettings, "safety", data),
+        resume=data["resume"],
         **{name: _make(cls, name, data) for name, cls in _GROUPS.items()},
     )
 

@@ -6,6 +6,21 @@ from rlpd_robot.errors import ConfigError
 from rlpd_robot.run.settings import RunSettings
 
 
+def refuse_existing(run: RunSettings, there: Path | None = None) -> None:
+    """For a run that is not to go on with what another one left.
+
+    Args:
+        there: what must not exist; the run's directory unless told otherwise.
+
+    Raises:
+        ConfigError: it exists.
+    """
+    path = run.directory if there is None else there
+    if path.exists():
+        expected = f"a new name: {str(path)!r} exists already, and resume=auto would go on with it"
+        raise ConfigError("run.name", run.name, expected)
+
+
 def make_directory(run: RunSettings, below: str = "", new: bool = False) -> Path:
     """Make the run's directory, or the one called `below` in it, and return it.
 
@@ -15,8 +30,8 @@ def make_directory(run: RunSettings, below: str = "", new: bool = False) -> Path
     Raises:
         ConfigError: it exists and should not, or cannot be made.
     """
-    if new and run.directory.exists():
-        raise ConfigError("run.name", run.name, f"a new name: {str(run.directory)!r} exists already")
+    if new:
+        refuse_existing(run)
     directory = run.directory / below
     try:
         run.directory.mkdir(parents=True, exist_ok=not new)

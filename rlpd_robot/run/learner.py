@@ -12,7 +12,7 @@ from rlpd_robot.data.demo_store import DemoStore, StoreWriter
 from rlpd_robot.errors import PeerTimeoutError
 from rlpd_robot.policy.snapshot_file import save_snapshot
 from rlpd_robot.run.checkpoint import Checkpoint, load_newest, save_checkpoint
-from rlpd_robot.run.directory import make_directory
+from rlpd_robot.run.directory import make_directory, refuse_existing
 from rlpd_robot.run.learner_record import LearnerRecord
 from rlpd_robot.run.live_store import LiveStore
 from rlpd_robot.run.metrics import MetricsWriter, Severity, elapsed_s
@@ -60,6 +60,8 @@ class Learner:
         self._settings, self._stop, self._directory = settings, stop, settings.run.directory
         store = open_demos(settings)
         before = self._directory / LIVE
+        if settings.resume == "never":
+            refuse_existing(settings.run, before)
         self._before = DemoStore.open(before) if before.exists() else None
         self._problem = self._before.problem if self._before is not None else None
         self._demos = None

@@ -1,24 +1,19 @@
 """What a learner tells of itself: rows and episodes of its metrics, and its status file."""
 
-import json
-import os
 import time
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rlpd_robot.run.metrics import MetricsWriter
+from rlpd_robot.run.learner_status import write_status
+from rlpd_robot.run.metrics import MetricsWriter, wall_before_s
 from rlpd_robot.run.settings import Settings
 from rlpd_robot.run.trainer import Trainer
 from rlpd_robot.types import Segment
 from rlpd_robot.wire.intake import ActorInfo
-
-STATUS = "learner.json"
-"""In the run's directory: what the learner says of itself when it has finished and when it ends."""
 
 _RECENT = 20  # episodes
 _LINE_S = 10.0  # between two lines in the terminal or the log
@@ -42,12 +37,12 @@ class LearnerRecord:
         self.demo_return: float | None = None
         self._next_line_s = 0.0
         self._recent: deque[tuple[bool, float]] = deque(maxlen=_RECENT)
-        self._start_s = time.monotonic()
+        self._start_s = time.monotonic() - wall_before_s(settings.run.directory)
         self._next_row_s = 0.0
 
     @property
     def wall_s(self) -> float:
-        """Since this learner began [s]."""
+        """That this run's learners have worked [s], those before this one included."""
         return time.monotonic() - self._start_s
 
     def episode(self, episode: Segment, horizon: int, env_steps: int) -> None:
@@ -121,6 +116,8 @@ class LearnerRecord:
         budget = trainer.budget
         status = {
             "env_steps": budget.received,
+            "env_steps_target": self._settings.run.env_steps,
+            "max_minutes": self._settings.run.max_minutes,
             "critic_updates": budget.updates,
             "utd_target": budget.utd,
             "utd_realised": budget.realised,
@@ -128,10 +125,7 @@ class LearnerRecord:
             "agent": asdict(self._settings.agent),
             **figures,
         }
-        directory: Path = self._settings.run.directory
-        partial = directory / f".{STATUS}.partial"
-        partial.write_text(json.dumps(status, indent=1))
-        os.replace(partial, directory / STATUS)
+        write_status(self._settings.run.directory, status)
 
 
 def _line(row: Mapping[str, float | str]) -> str:

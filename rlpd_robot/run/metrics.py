@@ -10,8 +10,8 @@ A row of metrics.jsonl is flat; a key may be absent, and a number that was not f
 
 | key | unit | meaning |
 |---|---|---|
-| wall_s | s | since the run began |
-| phase | - | "waiting", "compiling", "cloning", "pre-training", "learning" or "finished" |
+| wall_s | s | that learners of this run have worked, over restarts |
+| phase | - | "waiting", "compiling", "resuming", "cloning", "pre-training", "learning" or "finished" |
 | env_steps, env_steps_target, episodes | - | live transitions received, wanted; training episodes ended |
 | critic_updates, updates_owed | - | done; due at the target UTD and not done yet |
 | utd_target, utd_realised | updates a step | update-to-data ratio |
@@ -45,6 +45,7 @@ Severity = Literal["info", "warning", "error"]
 SEVERITIES: tuple[Severity, ...] = ("info", "warning", "error")
 
 _STARTED = "started"
+_END_BYTES = 1 << 16  # of metrics.jsonl: many rows
 
 
 class LineFile:
@@ -182,6 +183,21 @@ def elapsed_s(run_dir: Path) -> float:
             return max(0.0, now - float((run_dir / _STARTED).read_text(encoding="ascii")))
         except ValueError:  # empty for the moment that another process needs to write it
             return 0.0
+
+
+def wall_before_s(run_dir: Path) -> float:
+    """Seconds [s] that learners of the run in `run_dir` have worked so far, as its newest row tells; 0 before any."""
+    try:
+        with open(run_dir / METRICS, "rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - _END_BYTES))
+            lines = file.read().splitlines()
+    except FileNotFoundError:
+        return 0.0
+    for line in reversed(lines):
+        wall_s = (_parse(line) or {}).get("wall_s")
+        if isinstance(wall_s, int | float):
+            return float(wall_s)
+    return 0.0
 
 
 def _event(run_dir: Path, severity: Severity, source: str, text: str) -> dict[str, Any]:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rlpd_robot.data.demo_store import StoreSummary
-from rlpd_robot.errors import ConfigError, PeerTimeoutError
+from rlpd_robot.errors import PeerTimeoutError
 from rlpd_robot.robot.driver import Driver
 from rlpd_robot.robot.safety import SafetyLimits
 from rlpd_robot.robot.task import Task, problem_of
+from rlpd_robot.run.directory import refuse_existing
 from rlpd_robot.run.evaluate import Build
 from rlpd_robot.run.ports import check_free
 from rlpd_robot.run.prior_data import open_demos
@@ -45,8 +46,8 @@ def preflight(settings: Settings, words: Sequence[str], build: Build) -> Plan:
         RlpdRobotError: the first thing found.
     """
     run = settings.run
-    if run.directory.exists():
-        raise ConfigError("run.name", run.name, f"a new name: {str(run.directory)!r} exists already")
+    if settings.resume == "never":
+        refuse_existing(run)
     task: Task = build(settings.task)
     demos = open_demos(settings)
     if demos is not None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from rlpd_robot.agent.config import AgentConfig
 from rlpd_robot.errors import ConfigError
@@ -172,9 +172,16 @@ class RobotSettings:
     film: Recipe | None = None
 
 
+Resume = Literal["auto", "never"]
+
+
 @dataclass(frozen=True)
 class Settings:
-    """Everything a verb may need; each reads its own part, so the same overrides fit all of them."""
+    """Everything a verb may need; each reads its own part, so the same overrides fit all of them.
+
+    Attributes:
+        resume: whether a run's directory that exists is gone on with, without a question, or refused.
+    """
 
     robot: RobotSettings
     task: Recipe
@@ -186,8 +193,11 @@ class Settings:
     learner: LearnerSettings = field(default_factory=LearnerSettings)
     eval: EvalSettings = field(default_factory=EvalSettings)
     collect: CollectSettings = field(default_factory=CollectSettings)
+    resume: str = "auto"
 
     def __post_init__(self) -> None:
+        if self.resume not in get_args(Resume):
+            raise ConfigError("resume", self.resume, f"one of {', '.join(map(repr, get_args(Resume)))}")
         for key in ADDRESSES:
             address = getattr(self.link, key)
             if address.startswith("tcp://") and address.rpartition(":")[2] in ("*", "0"):

@@ -64,13 +64,25 @@ def summarise(
 
 
 def delivery(live: Path, sent: int) -> dict[str, int]:
-    """Executed transitions against those in the store, each identified by (boot, sequence)."""
-    rows = 0
+    """Executed transitions against those in the store, each identified by (boot, sequence).
+
+    Args:
+        live: the run's store.
+        sent: by the last actor; those before it executed as far as the highest sequence that the store has of each.
+    """
+    rows, boot = 0, ""
     known: set[tuple[str, int]] = set()
     for episode in DemoStore.open(live).episodes():
-        rows += len(episode)
+        rows, boot = rows + len(episode), episode.boot
         known.update((episode.boot, n) for n in range(episode.first_sequence, episode.next_sequence))
-    return {"sent": sent, "committed": len(known), "lost": sent - len(known), "duplicated": rows - len(known)}
+    before = sum(end for name, end in DemoStore.open(live).next_sequences().items() if name != boot)
+    executed = before + sent
+    return {
+        "sent": executed,
+        "committed": len(known),
+        "lost": executed - len(known),
+        "duplicated": rows - len(known),
+    }
 
 
 def _verdict(learned: bool, figures: Mapping[str, Any], reference: float | None, bar: float) -> str:

@@ -13,8 +13,9 @@ from rlpd_robot.policy.snapshot_file import load_snapshot
 from rlpd_robot.robot.task import Task
 from rlpd_robot.run.directory import make_directory
 from rlpd_robot.run.evaluate import POLICY, RESULT, Build, Evaluation, evaluate, film, seeds_of, sentence
+from rlpd_robot.run.learner_status import is_finished
 from rlpd_robot.run.live_view import LiveView
-from rlpd_robot.run.metrics import append_event, elapsed_s
+from rlpd_robot.run.metrics import append_event, elapsed_s, wall_before_s
 from rlpd_robot.run.preflight import Plan, preflight
 from rlpd_robot.run.processes import Child, end_all
 from rlpd_robot.run.report import write_report
@@ -22,24 +23,28 @@ from rlpd_robot.run.settings import Settings
 from rlpd_robot.run.stopping import stop_on_signals
 from rlpd_robot.run.summary import summarise
 
-LEARNER_STATUS = "learner.json"  # written by the learner, whose module brings JAX
 _LOOK_S = 0.25
 _END_S = 8.0  # for each of actor and learner to hand over and commit
 
 
 def train(settings: Settings, config_text: str, words: Sequence[str], build: Build) -> int:
-    """Learn, evaluate, report. 0: learned; 1: did not, or a process failed; 2: asked wrongly, nothing was written."""
+    """Learn, evaluate, report. 0: learned; 1: did not, or a process failed; 2: asked wrongly, nothing was written.
+
+    With `resume=auto` a run that was left is gone on with; one that had finished goes straight to its evaluation.
+    """
     plan = preflight(settings, words, build)
     stop = stop_on_signals()
-    directory = make_directory(settings.run, new=True)
+    directory = make_directory(settings.run, new=settings.resume == "never")
     make_directory(settings.run, "logs")
     elapsed_s(directory)  # events count from here, not from the first one
     (directory / "config.yaml").write_text(config_text)
-    start = time.monotonic()
-    run = LocalRun(settings, words, directory)
+    start = time.monotonic() - wall_before_s(directory)
+    learned = is_finished(settings)
+    run = LocalRun(settings, words, directory, learns=not learned)
     try:
         try:
-            run.learn(stop)
+            if not learned:
+                run.learn(stop)
             result = None if stop.is_set() else run.evaluate(build, plan.task, stop)
         finally:
             run.end()
@@ -54,17 +59,17 @@ def train(settings: Settings, config_text: str, words: Sequence[str], build: Bui
 
 
 class LocalRun:
-    """The three processes of one run on this machine."""
+    """The three processes of one run on this machine; the robot's stand-in alone when it no longer learns."""
 
-    def __init__(self, settings: Settings, words: Sequence[str], directory: Path) -> None:
+    def __init__(self, settings: Settings, words: Sequence[str], directory: Path, learns: bool = True) -> None:
         self._settings, self._directory = settings, directory
 
         def child(verb: str) -> Child:
-            return Child(verb, [verb, *words], directory / "logs")
+            return Child(verb, [verb, *words, "resume=auto"], directory / "logs")
 
         self._sim = child("sim") if settings.robot.stand_in is not None else None
-        self._learner = child("learner")
-        self._actor = child("actor")
+        self._learner = child("learner") if learns else None
+        self._actor = child("actor") if learns else None
 
     def learn(self, stop: threading.Event) -> None:
         """Watch until the learner says that it has finished, or a person stops the run.
@@ -72,13 +77,14 @@ class LocalRun:
         Raises:
             ChildError: a process ended by itself.
         """
-        status = self._directory / LEARNER_STATUS
+        assert self._learner is not None
+        assert self._actor is not None
         title = f"{self._settings.run.name}: {self._settings.robot.name}"
         with LiveView(self._directory, title) as view:
             while not stop.wait(_LOOK_S):
                 view.processes({child.name: child.state for child in self._children()})
                 view.update()
-                if status.exists():
+                if is_finished(self._settings):
                     break
                 self._check()
             end_all([self._actor, self._learner], 2 * _END_S)
@@ -109,7 +115,7 @@ class LocalRun:
         end_all(self._children(), 2 * _END_S)
 
     def _children(self) -> list[Child]:
-        return [self._actor, self._learner, *([self._sim] if self._sim else [])]
+        return [child for child in (self._actor, self._learner, self._sim) if child is not None]
 
     def _check(self) -> None:
         for child in reversed(self._children()):  # a stand-in's end explains an actor's, not the other way round

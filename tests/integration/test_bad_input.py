@@ -181,7 +181,8 @@ def test_a_name_that_is_taken(refused: Callable[..., str], demos: Path, tmp_path
     (tmp_path / "elsewhere" / "point").mkdir(parents=True)
     (tmp_path / "elsewhere" / "point" / "summary.json").write_text("{}")
     assert refused(f"run.demos={demos}", f"run.root={tmp_path / 'elsewhere'}") == (
-        f"Setting 'run.name' must be a new name: '{tmp_path / 'elsewhere' / 'point'}' exists already. Received 'point'."
+        f"Setting 'run.name' must be a new name: '{tmp_path / 'elsewhere' / 'point'}' exists already, and "
+        "resume=auto would go on with it. Received 'point'."
     )
 
 

@@ -178,6 +178,26 @@ def test_ctrl_c_ends_every_child_and_keeps_the_data(train: Start) -> None:
     assert "Traceback" not in "".join(path.read_text() for path in (run / "logs").iterdir())
 
 
+def test_a_stopped_run_is_gone_on_with_and_a_finished_one_is_only_evaluated(train: Start) -> None:
+    verb, run = train("learner.checkpoint_every=40")
+    verb.until(lambda: row(run).get("env_steps", 0) > 50)
+    verb.interrupt()
+    assert verb.ends() == 130
+    stopped = len(live_rows(run))
+
+    again, _ = train("resume=auto")
+    assert again.ends() == 0, again.text
+    assert len(live_rows(run)) == len(set(live_rows(run))) == 300 > stopped
+    learned, summary = read_json(run / "learner.json"), read_json(run / "summary.json")
+    assert learned["env_steps"] == 300
+    assert summary["delivery"]["lost"] == summary["delivery"]["duplicated"] == 0
+
+    third, _ = train("resume=auto")
+    assert third.ends() == 0, third.text
+    assert read_json(run / "learner.json") == learned  # nobody learned
+    assert read_json(run / "summary.json")["eval"] == summary["eval"]
+
+
 def test_a_run_by_the_wall_clock(train: Start) -> None:
     """300 periods of 10 ms; the learner may fall behind, the actor may not wait for it."""
     verb, run = train("sim.lockstep=false", "actor.segment_steps=10")

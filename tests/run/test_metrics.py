@@ -17,6 +17,7 @@ from rlpd_robot.run.metrics import (
     append_event,
     elapsed_s,
     read_jsonl,
+    wall_before_s,
 )
 
 
@@ -144,3 +145,13 @@ def test_processes_that_log_at_once_never_mix_their_lines(tmp_path: Path):
     events = [json.loads(line) for line in (tmp_path / EVENTS).read_text().splitlines() if line]
     for name in ("a", "b", "c"):
         assert [int(e["text"].split()[0]) for e in events if e["source"] == name] == list(range(200))
+
+
+def test_learners_count_on_from_the_newest_whole_row(tmp_path: Path) -> None:
+    assert wall_before_s(tmp_path) == 0
+    with MetricsWriter(tmp_path) as writer:
+        writer.row({"wall_s": 1.0})
+        writer.row({"wall_s": 7.5})
+    with open(tmp_path / "metrics.jsonl", "ab") as file:
+        file.write(b'{"wall_s": 9')  # a kill in the middle of a line
+    assert wall_before_s(tmp_path) == 7.5

@@ -87,7 +87,8 @@ def test_a_new_run_never_enters_an_old_ones_directory(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as info:
         make_directory(run, new=True)
     assert str(info.value) == (
-        f"Setting 'run.name' must be a new name: '{tmp_path / 'door'}' exists already. Received 'door'."
+        f"Setting 'run.name' must be a new name: '{tmp_path / 'door'}' exists already, and "
+        "resume=auto would go on with it. Received 'door'."
     )
 
 
