@@ -17,7 +17,7 @@ Dimension letters: `N` transitions, `O` observation, `A` action, `C` command.
 | Segment | rewards | (N,) float32 | task | reward of each transition |
 | Segment | success | (N,) bool | - | task solved in the state after the transition |
 | Segment | intervened | (N,) bool | - | a person acted |
-| Segment | filtered | (N,) bool | - | the safety filter changed the command |
+| Segment | safety | (N,) uint16 | - | what the safety filter changed, bits of `robot.safety.CAUSES`; 0: nothing |
 | Segment | policy_versions | (N,) int64 | - | snapshot that proposed the action; -1: none |
 | Segment | stamps_s | (N, 4) float64 | s | actor's monotonic clock: state in, action out, filtered, sent |
 """
@@ -67,11 +67,16 @@ class Transition:
     next_observation: NDArray[np.float32]
     success: bool
     intervened: bool
-    filtered: bool
+    safety: int
     policy_version: int
     stamps_s: tuple[float, float, float, float]
     ending: Ending
     cause: str
+
+    @property
+    def filtered(self) -> bool:
+        """Whether the safety filter changed the command."""
+        return self.safety != 0
 
 
 _COLUMNS: dict[str, Any] = {
@@ -80,7 +85,7 @@ _COLUMNS: dict[str, Any] = {
     "rewards": np.float32,
     "success": np.bool_,
     "intervened": np.bool_,
-    "filtered": np.bool_,
+    "safety": np.uint16,
     "policy_versions": np.int64,
     "stamps_s": np.float64,
 }
@@ -108,7 +113,7 @@ class Segment:
     rewards: NDArray[np.float32]
     success: NDArray[np.bool_]
     intervened: NDArray[np.bool_]
-    filtered: NDArray[np.bool_]
+    safety: NDArray[np.uint16]
     policy_versions: NDArray[np.int64]
     stamps_s: NDArray[np.float64]
     ending: Ending = ""
@@ -165,6 +170,11 @@ class Segment:
         return self.first_sequence + len(self)
 
     @property
+    def filtered(self) -> NDArray[np.bool_]:
+        """(N,) whether the safety filter changed the command."""
+        return self.safety.astype(np.bool_)
+
+    @property
     def bootstrap(self) -> NDArray[np.float32]:
         """(N,) 1 where the value of the next observation counts, 0 at a true terminal. A time limit bootstraps."""
         mask = np.ones(len(self), np.float32)
@@ -201,7 +211,7 @@ class Segment:
             rewards=np.array([t.reward for t in transitions], np.float32),
             success=np.array([t.success for t in transitions], np.bool_),
             intervened=np.array([t.intervened for t in transitions], np.bool_),
-            filtered=np.array([t.filtered for t in transitions], np.bool_),
+            safety=np.array([t.safety for t in transitions], np.uint16),
             policy_versions=np.array([t.policy_version for t in transitions], np.int64),
             stamps_s=np.array([t.stamps_s for t in transitions], np.float64).reshape(-1, 4),
             ending=last.ending,

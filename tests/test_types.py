@@ -27,7 +27,7 @@ def transitions(n, ending="truncated", first_sequence=10, first_step=0, seed=0):
             next_observation=observations[i + 1],
             success=bool(i % 2),
             intervened=False,
-            filtered=i == 0,
+            safety=2 * (i == 0),
             policy_version=i,
             stamps_s=(i, i + 0.1, i + 0.2, i + 0.3),
             ending=ending if i == n - 1 else "",
@@ -50,7 +50,7 @@ def test_stacking_keeps_every_field():
         np.testing.assert_array_equal(segment.proposed_actions[i], row.proposed_action)
         assert segment.rewards[i] == row.reward
         assert segment.success[i] == row.success
-        assert segment.filtered[i] == row.filtered
+        assert segment.safety[i] == row.safety
         assert segment.policy_versions[i] == row.policy_version
         assert tuple(segment.stamps_s[i]) == row.stamps_s
 

@@ -38,6 +38,7 @@ class StoreSummary:
         mean_length, shortest, longest: transitions an episode.
         endings: episodes by how they ended.
         intervened_share, filtered_share: of the transitions.
+        safety_shares: of the transitions, by bit of the `safety` mask, where it was set at all.
         uncommitted_rows: remains of a killed writer; the next one cuts them off.
         size_bytes: on disk.
     """
@@ -52,6 +53,7 @@ class StoreSummary:
     endings: Mapping[str, int]
     intervened_share: float
     filtered_share: float
+    safety_shares: Mapping[int, float]
     uncommitted_rows: int
     size_bytes: int
 
@@ -164,9 +166,10 @@ class DemoStore:
         """
         opened = self._opened
         lengths = np.diff(opened.ends, prepend=0) - 1
-        success, intervened, filtered, valid = (
-            read_rows(opened, f"data/{name}", 0, opened.rows) for name in ("success", "intervened", "filtered", "valid")
+        success, intervened, safety, valid = (
+            read_rows(opened, f"data/{name}", 0, opened.rows) for name in ("success", "intervened", "safety", "valid")
         )
+        safety = safety[valid]
         episodes = [success[slice(*opened.bounds(i))] for i in range(len(self))]
         solved = [e[: self.problem.horizon].sum() for e in episodes]
         codes = Counter(self._meta["meta/ending"].tolist())
@@ -180,7 +183,8 @@ class DemoStore:
             longest=int(lengths.max()) if len(self) else 0,
             endings={name: codes[code] for code, name in enumerate(ENDINGS) if codes[code]},
             intervened_share=_mean(intervened[valid]),
-            filtered_share=_mean(filtered[valid]),
+            filtered_share=_mean(safety != 0),
+            safety_shares={b: _mean(safety & b != 0) for b in (1 << i for i in range(16)) if (safety & b).any()},
             uncommitted_rows=opened.arrays["data/valid"].shape[0] - opened.rows,
             size_bytes=_size(self.path),
         )

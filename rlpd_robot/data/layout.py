@@ -11,6 +11,7 @@
 | data/actions, data/proposed_actions | float32 (A,) | 0 | |
 | data/rewards | float32 | 0 | |
 | data/success, data/intervened, data/filtered | bool | False | |
+| data/safety | uint16 | 0 | absent from stores of before it; then 1 where `filtered`, the cause not being known |
 | data/policy_versions | int64 | -1 | |
 | data/stamps_s | float64 (4,) | 0 | |
 | data/valid | bool | False | True where the row is a transition |
@@ -53,6 +54,7 @@ MAX_CHUNK_BYTES = 1 << 26
 """What a foreign chunk may be at most: checked before memory is taken."""
 
 EPISODE_ENDS = "meta/episode_ends"
+SAFETY = "data/safety"
 WRITE_EVERY_CHUNK: dict[str, Any] = {"write_empty_chunks": True}
 _RESERVED = ("schema", "schema_version", "problem", "fingerprint", "committed_episodes", "created_by", "endings")
 
@@ -95,6 +97,7 @@ def data_columns(problem: ProblemSpec) -> tuple[Column, ...]:
         Column("data/success", "bool"),
         Column("data/intervened", "bool"),
         Column("data/filtered", "bool"),
+        Column(SAFETY, "uint16"),
         Column("data/policy_versions", "int64", padding=-1),
         Column("data/stamps_s", "float64", (4,)),
         Column("data/valid", "bool"),

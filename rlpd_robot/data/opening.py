@@ -11,7 +11,7 @@ import zarr
 from numpy.typing import NDArray
 from zarr.storage import LocalStore
 
-from rlpd_robot.data.layout import EPISODE_ENDS, MAX_CHUNK_BYTES, SCHEMA, SCHEMA_VERSION, Column, columns
+from rlpd_robot.data.layout import EPISODE_ENDS, MAX_CHUNK_BYTES, SAFETY, SCHEMA, SCHEMA_VERSION, Column, columns
 from rlpd_robot.errors import RlpdRobotError, SpecError, SpecMismatchError, StoreError
 from rlpd_robot.spec import ProblemSpec
 
@@ -91,7 +91,8 @@ def open_store(path: Path, files: LocalStore | None = None) -> OpenedStore:
     committed = attributes.get("committed_episodes")
     if type(committed) is not int or committed < 0:
         raise StoreError(path, f"its attribute 'committed_episodes' is {committed!r}, not a count", _RESTORE)
-    arrays = {c.key: _array(path, files, c) for c in columns(problem)}
+    present = [c for c in columns(problem) if c.key != SAFETY or (path / SAFETY).exists()]
+    arrays = {c.key: _array(path, files, c) for c in present}
     opened = OpenedStore(path, arrays, attributes, problem, np.empty(0, np.int64))
     ends = read_rows(opened, EPISODE_ENDS, 0, committed).astype(np.int64)
     _check_ends(path, ends, arrays)
@@ -164,11 +165,14 @@ def _check_ends(path: Path, ends: NDArray[np.int64], arrays: Mapping[str, Any]) 
 def read_rows(opened: OpenedStore, key: str, start: int, stop: int) -> NDArray[Any]:
     """Rows [start, stop) of one array, every chunk of which must be there and whole.
 
-    zarr itself reads a missing chunk as zeros.
+    zarr itself reads a missing chunk as zeros. A store from before `SAFETY` has 1 there, cause not recorded, where the
+    safety filter changed the command.
 
     Raises:
         StoreError: a chunk is missing or damaged; the sentence names array, rows and episodes.
     """
+    if key == SAFETY and key not in opened.arrays:
+        return read_rows(opened, "data/filtered", start, stop).astype(np.uint16)
     array = opened.arrays[key]
     if stop > array.shape[0]:
         raise StoreError(opened.path, f"its array '{key}' has {array.shape[0]} rows, {stop} are committed", _RESTORE)

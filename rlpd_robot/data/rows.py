@@ -141,7 +141,7 @@ def to_segment(opened: OpenedStore, episode: int, rows: Rows, meta: Rows) -> Seg
     for problem in problems_of(episode, rows, int(meta["meta/ending"][episode])):
         raise DataError(f"Store {str(opened.path)!r}, {problem.where}", problem.found, problem.expected)
     columns = {key.removeprefix("data/"): values[:-1] for key, values in rows.items()}
-    del columns["valid"], columns["observations"]
+    del columns["valid"], columns["observations"], columns["filtered"]
     return Segment(
         boot=_decode(meta["meta/boot"][episode]),
         first_sequence=int(meta["meta/first_sequence"][episode]),
@@ -169,6 +169,9 @@ def problems_of(episode: int, rows: Rows, ending: int) -> Iterator[Problem]:
         values = rows[f"data/{key}"][:n]
         with np.errstate(invalid="ignore"):
             yield from _first(episode, key, values, np.abs(values) > 1, "a value in [-1, 1]")
+    changed = rows["data/safety"][:n] != 0
+    differ = rows["data/filtered"][:n] != changed
+    yield from _first(episode, "filtered", rows["data/filtered"][:n], differ, "True where safety is not 0")
     if not 0 < ending < len(ENDINGS):
         yield Problem(episode, "ending", (), f"code {ending}", f"1 to {len(ENDINGS) - 1}, one of {ENDINGS[1:]}")
 

@@ -18,7 +18,7 @@ import zarr
 from numpy.typing import NDArray
 
 from rlpd_robot.data.durable import PARALLEL_SYNCS, DurableStore, exclusive
-from rlpd_robot.data.layout import BOOT_BYTES, EPISODE_ENDS, WRITE_EVERY_CHUNK, create_store
+from rlpd_robot.data.layout import BOOT_BYTES, EPISODE_ENDS, SAFETY, WRITE_EVERY_CHUNK, create_store
 from rlpd_robot.data.opening import open_store, something_at
 from rlpd_robot.data.rows import episode_meta, episode_rows, read_sequences
 from rlpd_robot.errors import DataError, StoreError
@@ -68,6 +68,8 @@ class StoreWriter:
         self._files = DurableStore(self.path)
         opened = open_store(self.path, self._files)
         opened.check(self.problem)
+        if SAFETY not in opened.arrays:
+            raise StoreError(self.path, f"it is from before '{SAFETY}' and is read only", "Write to a new store.")
         self._arrays = {key: array.with_config(WRITE_EVERY_CHUNK) for key, array in opened.arrays.items()}
         self._group = zarr.open_group(self._files, mode="r+", zarr_format=3)
         self._episodes, self._rows = opened.episodes, opened.rows

@@ -183,7 +183,7 @@ class ControlLoop:
             next_observation=next_observation,
             success=bool(self._task.success(next_state)),
             intervened=False,
-            filtered=report.changed,
+            safety=report.causes,
             policy_version=policy.version,
             stamps_s=(state.received_s, acted_s, filtered_s, sent_s),
             ending=ending,

@@ -1,6 +1,20 @@
 """The last thing between a policy and metal: a pure function from a desired command to a safe one.
 
 Stages, in order: finite → range with margin → speed. The only place where a `SafeCommand` is made.
+
+Why a command was changed is a bit mask, stored with its transition as `safety` (uint16):
+
+| bit | name | meaning |
+|---|---|---|
+| 1 | not recorded | changed, in a store from before this mask |
+| 2 | non-finite | NaN or infinity was asked for |
+| 4 | position | beyond the range, or too fast to stop before its end |
+| 8 | velocity | |
+| 16 | acceleration | |
+| 32 | jerk | |
+| 64 | step | too far from the measured state |
+| 128 | workspace | a Cartesian axis beyond its box, or too fast to stop before its side |
+| 256 | effort | |
 """
 
 import math
@@ -15,8 +29,19 @@ from rlpd_robot.robot.driver import SafeCommand
 from rlpd_robot.spec import RobotSpec
 from rlpd_robot.types import Command, RobotState
 
-NON_FINITE, RANGE, SPEED = "non-finite command", "range", "speed"
-"""Causes in a `SafetyReport`."""
+NOT_RECORDED, NON_FINITE, POSITION, VELOCITY, ACCELERATION, JERK, STEP, WORKSPACE, EFFORT = (1 << i for i in range(9))
+CAUSES: Mapping[int, str] = {
+    NOT_RECORDED: "not recorded",
+    NON_FINITE: "non-finite",
+    POSITION: "position",
+    VELOCITY: "velocity",
+    ACCELERATION: "acceleration",
+    JERK: "jerk",
+    STEP: "step",
+    WORKSPACE: "workspace",
+    EFFORT: "effort",
+}
+"""Names of the bits of `SafetyReport.causes`."""
 
 _ROUNDING = 1e-9  # of an element's range: the way action → command → limit rounds, which is no intervention
 
@@ -79,15 +104,21 @@ class SafetyReport:
     """What the filter did.
 
     Attributes:
-        changed: the safe command differs from the desired one by more than rounding.
-        causes: the stages that changed it, in order: "non-finite command", "range", "speed".
+        causes: bits of `CAUSES`: why the safe command differs from the desired one by more than rounding; 0: it does
+            not.
     """
 
-    changed: bool
-    causes: tuple[str, ...]
+    causes: int
+
+    @property
+    def changed(self) -> bool:
+        """Whether the filter intervened."""
+        return self.causes != 0
 
 
-_UNCHANGED = SafetyReport(False, ())
+def cause_name(bit: int) -> str:
+    """The name of one bit of a mask."""
+    return CAUSES.get(bit, f"bit {bit}")
 
 
 def filter_command(
@@ -117,14 +148,14 @@ def filter_command(
     if not 0 < dt < math.inf:
         raise DataError("Safety filter", f"dt is {dt!r}", "a positive time in seconds")
     reference = _reference(limits, previous, state)
-    causes: tuple[str, ...] = ()
+    causes = 0
     if not np.isfinite(wanted).all():  # first of all: comparisons and clip let NaN through
         if reference is None:
             raise FaultError(
                 f"the first command of the episode is not finite at element {int(np.argmin(np.isfinite(wanted)))}",
                 "Nothing has been sent. Look at the policy that asked for it.",
             )
-        wanted, causes = reference, (NON_FINITE,)
+        wanted, causes = reference, NON_FINITE
     in_range = np.clip(wanted, limits.low, limits.high)
     safe = in_range
     if reference is not None:
@@ -132,11 +163,11 @@ def filter_command(
         safe = np.clip(in_range, reference - step, reference + step)
     tolerance = _ROUNDING * (limits.high - limits.low)
     if (np.abs(in_range - wanted) > tolerance).any():
-        causes += (RANGE,)
+        causes |= POSITION
     if (np.abs(safe - in_range) > tolerance).any():
-        causes += (SPEED,)
+        causes |= VELOCITY
     safe.flags.writeable = False  # what passed here is what the robot gets
-    return SafeCommand(Command(safe)), SafetyReport(True, causes) if causes else _UNCHANGED
+    return SafeCommand(Command(safe)), SafetyReport(causes)
 
 
 def _reference(limits: SafetyLimits, previous: Command | None, state: RobotState) -> NDArray[np.float64] | None:

@@ -2,6 +2,7 @@
 
 from rlpd_robot.data.demo_store import DemoStore, StoreSummary
 from rlpd_robot.data.validate import validate as problems
+from rlpd_robot.robot.safety import cause_name
 
 MAX_LINES = 50
 _OWN = ("schema", "schema_version", "problem", "fingerprint", "committed_episodes", "endings")
@@ -41,12 +42,18 @@ def _figures(summary: StoreSummary) -> list[tuple[str, str]]:
         ("success rate", f"{100 * summary.success_rate:.1f} % of episodes"),
         ("normalised return", f"{summary.mean_normalized_return:.1f} % of the horizon solved"),
         ("a person acted in", f"{100 * summary.intervened_share:.1f} % of steps"),
-        ("safety changed", f"{100 * summary.filtered_share:.1f} % of commands"),
+        ("safety changed", f"{100 * summary.filtered_share:.1f} % of commands{_causes(summary)}"),
         ("size", f"{summary.size_bytes / 1e6:.2f} MB"),
     ]
     if summary.uncommitted_rows:
         lines.append(("uncommitted", f"{summary.uncommitted_rows} rows of a writer at work or killed, not counted"))
     return lines
+
+
+def _causes(summary: StoreSummary) -> str:
+    shares = sorted(summary.safety_shares.items(), key=lambda item: -item[1])
+    text = ", ".join(f"{cause_name(bit)} {100 * share:.1f} %" for bit, share in shares)
+    return f" ({text})" if text else ""
 
 
 def validate(path: str) -> int:

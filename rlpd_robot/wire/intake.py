@@ -273,7 +273,7 @@ def _after(segment: Segment, known: int) -> Segment:
         "rewards",
         "success",
         "intervened",
-        "filtered",
+        "safety",
         "policy_versions",
         "stamps_s",
     )

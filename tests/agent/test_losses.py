@@ -100,7 +100,7 @@ def test_a_time_limit_bootstraps_and_a_terminal_does_not(ending: Any, targets: l
         rewards=np.full(2, -1.0, np.float32),
         success=column,
         intervened=column,
-        filtered=column,
+        safety=np.zeros(2, np.uint16),
         policy_versions=np.zeros(2, np.int64),
         stamps_s=np.zeros((2, 4)),
         ending=ending,

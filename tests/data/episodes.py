@@ -33,7 +33,7 @@ def make_episode(index: int, boot: str = "boot-a") -> Segment:
         rewards=rng.normal(size=n).astype(np.float32),
         success=rng.random(n) < 0.5,
         intervened=rng.random(n) < 0.5,
-        filtered=rng.random(n) < 0.5,
+        safety=rng.integers(0, 4, n).astype(np.uint16),
         policy_versions=rng.integers(-1, 2**40, n),
         stamps_s=np.sort(rng.uniform(0, 1e6, (n, 4)), axis=None).reshape(n, 4),
         ending=ENDINGS[1 + index % 3],

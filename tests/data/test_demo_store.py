@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import zarr
 
 from rlpd_robot.data.demo_store import DemoStore, StoreWriter
+from rlpd_robot.data.validate import validate
 from rlpd_robot.errors import DataError, SpecMismatchError, StoreError
 from tests.data.episodes import ACTION, OBSERVATION, make_episode, make_problem
 
@@ -78,7 +80,9 @@ def test_transitions_are_aligned_and_bootstrap_by_ending(make_store: MakeStore) 
 def test_summary_counts_what_was_stored(tmp_path: Path) -> None:
     first, second = make_episode(1), make_episode(3)
     first = replace(first, success=np.zeros(len(first), np.bool_), intervened=np.ones(len(first), np.bool_))
+    first = replace(first, safety=np.full(len(first), 6, np.uint16))
     second = replace(second, success=np.arange(len(second)) >= 12, intervened=np.zeros(len(second), np.bool_))
+    second = replace(second, safety=np.where(np.arange(len(second)) < 7, 2, 0).astype(np.uint16))
     with StoreWriter(tmp_path / "s.zarr", make_problem()) as writer:
         writer.append(first)
         writer.append(second)
@@ -89,7 +93,25 @@ def test_summary_counts_what_was_stored(tmp_path: Path) -> None:
     assert summary.mean_normalized_return == pytest.approx(100 * (10 / 40) / 2)
     assert summary.endings == {"terminated": 1, "truncated": 1}
     assert summary.intervened_share == pytest.approx(8 / 30)
+    assert summary.filtered_share == pytest.approx(15 / 30)
+    assert summary.safety_shares == {2: pytest.approx(15 / 30), 4: pytest.approx(8 / 30)}
     assert summary.uncommitted_rows == 0
+
+
+def test_a_store_from_before_the_safety_mask_is_read_and_not_appended_to(tmp_path: Path) -> None:
+    """It knows that the filter changed a command, not why: mask 1."""
+    path, episode = tmp_path / "s.zarr", make_episode(2)
+    with StoreWriter(path, make_problem()) as writer:
+        writer.append(episode)
+    shutil.rmtree(path / "data" / "safety")
+    store = DemoStore.open(path)
+    changed = episode.safety != 0
+    assert 0 < changed.sum() < len(episode)
+    np.testing.assert_array_equal(store.episode(0).safety, changed.astype(np.uint16))
+    assert store.summary().safety_shares == {1: pytest.approx(changed.mean())}
+    assert validate(path) == []
+    with pytest.raises(StoreError, match="it is from before 'data/safety' and is read only. Write to a new store"):
+        StoreWriter(path, make_problem())
 
 
 def test_an_empty_store_is_a_store(tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ def store(tmp_path: Path) -> Path:
     with StoreWriter(path, make_problem(), attributes={"licence": "CC0-1.0"}) as writer:
         for i in (1, 3):
             episode = make_episode(i)
-            writer.append(replace(episode, success=np.arange(len(episode)) >= 12))
+            safety = np.where(np.arange(len(episode)) < 3, 4 if i == 1 else 12, 0).astype(np.uint16)
+            writer.append(replace(episode, success=np.arange(len(episode)) >= 12, safety=safety))
     return path
 
 
@@ -34,6 +35,7 @@ def test_info_prints_what_the_store_holds(store: Path, capsys: pytest.CaptureFix
     assert shown["endings"] == "1 terminated, 1 truncated"
     assert shown["success rate"] == "50.0 % of episodes"
     assert shown["normalised return"] == "12.5 % of the horizon solved"
+    assert shown["safety changed"] == "20.0 % of commands (position 20.0 %, velocity 10.0 %)"
     assert shown["licence"] == "CC0-1.0"
     assert "uncommitted" not in shown
 

@@ -37,7 +37,7 @@ def segment(
         rewards=-sequences.astype(np.float32),
         success=sequences % 2 == 0,
         intervened=np.zeros(n, np.bool_),
-        filtered=np.ones(n, np.bool_),
+        safety=np.full(n, 6, np.uint16),
         policy_versions=sequences.astype(np.int64),
         stamps_s=np.repeat(sequences[:, None] * 0.01, 4, axis=1),
         ending=ending,
