@@ -18,6 +18,7 @@ usage: rlpd-robot VERB [key=value …]
   eval             deterministic episodes with a trained policy
   arm              a person's word, after a look at the robot: clear the actor's fault
   status           one sentence from the running actor
+  keys DIR         make the keys that let links leave the machine
   demos info PATH      what a demonstration store holds
   demos validate PATH  look for damage, NaN and contradictions
   demos collect        a policy acts, its episodes become a store
@@ -134,10 +135,21 @@ def _word(word: str) -> Callable[[list[str]], int]:
         from rlpd_robot.wire.control import ask
 
         link = settings.link
-        print(ask(link.control, word, {}, link.timeout_s, link.insecure))
+        print(ask(link.control, word, {}, link.timeout_s, settings.security))
         return 0
 
     return verb
+
+
+def _keys(words: list[str]) -> int:
+    if len(words) != 1 or words[0].startswith("-") or "=" in words[0]:
+        print("usage: rlpd-robot keys DIR", file=sys.stderr)
+        return 2
+    from pathlib import Path
+
+    from rlpd_robot.run.keys import run_keys
+
+    return run_keys(Path(words[0]))
 
 
 def _demos(words: list[str]) -> int:
@@ -201,6 +213,7 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "learner": _learner,
     "sim": _sim,
     "eval": _eval,
+    "keys": _keys,
     "demos": _demos,
     "arm": _word("arm"),
     "status": _word("status"),

@@ -81,6 +81,13 @@ class AddressError(RlpdRobotError, OSError):
         super().__init__(f"Cannot listen on {address} ('{key}'): {problem}. {remedy}")
 
 
+class KeyFileError(RlpdRobotError, OSError):
+    """A CURVE key file is missing, damaged, readable by others, or in the way."""
+
+    def __init__(self, path: object, problem: str, remedy: str) -> None:
+        super().__init__(f"Key file {str(path)!r}: {problem}. {remedy}")
+
+
 class PeerTimeoutError(RlpdRobotError, TimeoutError):
     """A peer did not answer before the deadline."""
 

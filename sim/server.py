@@ -4,11 +4,17 @@ import threading
 from pathlib import Path
 
 from rlpd_robot.robot.server import serve as serve_robot
+from rlpd_robot.wire.security import LOOPBACK_ONLY, Security
 from sim.hand import AdroitHand
 
 
 def serve(
-    task: str, address: str, lockstep: bool, stop: threading.Event, insecure: bool = False, book: str | None = None
+    task: str,
+    address: str,
+    lockstep: bool,
+    stop: threading.Event,
+    security: Security = LOOPBACK_ONLY,
+    book: str | None = None,
 ) -> None:
     """Serve one hand until `stop` is set.
 
@@ -18,7 +24,7 @@ def serve(
         lockstep: True: the simulation waits for each command, as fast as the controller. False: it keeps to the wall
             clock, 100 periods a second, and moves on whether commands come or not.
         stop: ends the server.
-        insecure: allow an address that other machines can reach.
+        security: of the link; loopback alone unless told otherwise.
         book: file to write down what becomes of each command; none: nowhere.
 
     Raises:
@@ -27,4 +33,4 @@ def serve(
         AddressError: the address is taken.
         StoreError: the book cannot be gone on with.
     """
-    serve_robot(AdroitHand(task), address, lockstep, stop, insecure, Path(book) if book is not None else None)
+    serve_robot(AdroitHand(task), address, lockstep, stop, security, Path(book) if book is not None else None)

@@ -51,7 +51,7 @@ def test_the_module_runs_as_the_command_does() -> None:
 def test_an_unknown_verb(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["trian"]) == 2
     assert capsys.readouterr().err == (
-        "rlpd-robot: there is no verb 'trian'. Verbs are actor, arm, bench, demos, eval, learner, sim, status, train.\n"
+        f"rlpd-robot: there is no verb 'trian'. Verbs are {', '.join(sorted(cli.VERBS))}.\n"
     )
 
 
@@ -178,3 +178,18 @@ def test_the_robots_side_needs_no_jax(without_jax: Callable[[list[str]], subproc
         "rlpd-robot actor: No answer from a robot at ipc:///nowhere/robot.sock within 0.1 s. "
         "Start the robot's server, or `rlpd-robot sim`.\n"
     )
+
+
+def test_keys_are_made_and_explained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["keys", str(tmp_path / "keys")]) == 0
+    out = capsys.readouterr().out
+    assert all(f"{role}.key_secret" in out for role in ("robot", "actor", "learner", "operator", "client"))
+    assert len(list((tmp_path / "keys").iterdir())) == 10
+    assert cli.main(["keys", str(tmp_path / "keys")]) == 2
+    assert capsys.readouterr().err.startswith("rlpd-robot keys: Key file '")
+
+
+@pytest.mark.parametrize("words", [[], ["--cfg"], ["a", "b"], ["link.keys=a"]])
+def test_keys_tells_how_it_is_used(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["keys", *words]) == 2
+    assert capsys.readouterr().err == "usage: rlpd-robot keys DIR\n"

@@ -125,7 +125,10 @@ def test_every_key_of_the_settings_may_be_set() -> None:
             "Setting 'run.demos=${nowhere}' must be one value for each key that `rlpd-robot VERB --cfg` shows. "
             "Received \"Interpolation key 'nowhere' not found\".",
         ),
-        ("link.data=tcp://*:5561", "Setting 'link.data' must be a loopback address, unless link.insecure=true"),
+        (
+            "link.data=tcp://*:5561",
+            "Setting 'link.data' must be a loopback address, unless link.keys names a directory of",
+        ),
     ],
 )
 def test_a_wrong_word_is_refused_in_one_sentence(word: str, sentence: str) -> None:

@@ -25,6 +25,7 @@ from rlpd_robot.errors import PeerVersionError, ProtocolError, SpecError
 from rlpd_robot.robot.book import CommandBook, Outcome
 from rlpd_robot.spec import RobotSpec
 from rlpd_robot.timing import Clock, Histogram, SystemClock
+from rlpd_robot.wire.gate import refused_peers
 from rlpd_robot.wire.messages import (
     AnyMessage,
     Bye,
@@ -39,6 +40,7 @@ from rlpd_robot.wire.messages import (
     from_bytes,
     to_bytes,
 )
+from rlpd_robot.wire.security import LOOPBACK_ONLY, Security
 from rlpd_robot.wire.sockets import Complaints, Options, listen, make_socket
 
 FRESH_PERIODS = 2.5
@@ -87,7 +89,7 @@ class RobotServer:
         robot: to be served.
         address: where to listen; port * or 0 chooses one.
         lockstep: wait for each command (simulators only).
-        insecure: allow an address that other machines can reach.
+        security: of the link; loopback alone unless told otherwise.
         clock: of the control periods.
         key: the setting that `address` came from, for errors.
         book: file to write down what becomes of each command; see `robot/book.py`.
@@ -105,7 +107,7 @@ class RobotServer:
         robot: Robot,
         address: str,
         lockstep: bool,
-        insecure: bool = False,
+        security: Security = LOOPBACK_ONLY,
         clock: Clock | None = None,
         key: str = "link.robot",
         book: Path | None = None,
@@ -120,12 +122,13 @@ class RobotServer:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         # A controller that reconnects keeps its identity; without HANDOVER the old connection would keep the route.
         options: Options = {zmq.ROUTER_HANDOVER: 1, zmq.SNDHWM: 64, zmq.RCVHWM: 256}
+        self._socket = make_socket(self._context, zmq.ROUTER, MAX_MESSAGE_BYTES, options)
         try:
-            self._socket = make_socket(self._context, zmq.ROUTER, MAX_MESSAGE_BYTES, options)
-            self.address = listen(self._socket, key, address, insecure=insecure)
+            self.address = listen(self._socket, key, address, security)
             self._book = None if book is None else CommandBook(book, self._boot, robot.spec.command_size)
         except BaseException:
-            self._context.destroy(linger=0)
+            self._socket.close(linger=0)
+            self._context.term()  # not `destroy`, which would close the gate's sockets under it
             raise
         self._identity: bytes | None = None  # of the controller; None: nobody
         self._controller = ""
@@ -165,7 +168,13 @@ class RobotServer:
     def stats(self) -> dict[str, float]:
         """Counters since the start; `executed` commands; lateness of the periods [ms]."""
         counts = {name: float(count) for name, count in self._counts.items()}
-        return {**counts, "rubbish": float(self._rubbish.count), **self._lateness.summary("lateness_ms", 1e3)}
+        unauthorized = refused_peers(self._context)
+        return {
+            **counts,
+            "rubbish": float(self._rubbish.count),
+            "unauthorized": float(unauthorized),
+            **self._lateness.summary("lateness_ms", 1e3),
+        }
 
     def close(self) -> None:
         """Release the address. A second call does nothing."""
@@ -370,11 +379,11 @@ def serve(
     address: str,
     lockstep: bool,
     stop: threading.Event,
-    insecure: bool = False,
+    security: Security = LOOPBACK_ONLY,
     book: Path | None = None,
 ) -> None:
     """Serve a robot until `stop` is set. See `RobotServer` for arguments and errors."""
-    server = RobotServer(robot, address, lockstep, insecure, book=book)
+    server = RobotServer(robot, address, lockstep, security, book=book)
     started = time.monotonic()
     try:
         server.run(stop)

@@ -32,6 +32,7 @@ from rlpd_robot.wire.messages import (
     from_bytes,
     to_bytes,
 )
+from rlpd_robot.wire.security import LOOPBACK_ONLY, Security
 from rlpd_robot.wire.settings import LinkSettings
 from rlpd_robot.wire.sockets import Options, dial, make_socket
 
@@ -47,7 +48,7 @@ class ZmqDriver:
 
     Args:
         address: of the robot's server.
-        insecure: allow an address of another machine.
+        security: of the link; loopback alone unless told otherwise.
         max_message_bytes: largest state accepted.
 
     Raises:
@@ -57,7 +58,7 @@ class ZmqDriver:
     def __init__(
         self,
         address: str = LinkSettings.robot,
-        insecure: bool = False,
+        security: Security = LOOPBACK_ONLY,
         max_message_bytes: int = DEFAULT_MAX_BYTES,
     ) -> None:
         self.lockstep = False
@@ -68,7 +69,7 @@ class ZmqDriver:
         options: Options = {zmq.IMMEDIATE: 1, zmq.SNDHWM: 4, zmq.RCVHWM: 2000, zmq.ROUTING_ID: self._boot.encode()}
         try:
             self._socket = make_socket(self._context, zmq.DEALER, max_message_bytes, options)
-            dial(self._socket, "link.robot", address, insecure=insecure)
+            dial(self._socket, "link.robot", address, security)
         except BaseException:
             self._context.term()
             raise

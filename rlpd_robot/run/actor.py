@@ -123,9 +123,9 @@ class Actor:
         link, boot = settings.link, uuid.uuid4().hex
         self._journal = Journal(directory / "journal", settings.actor.journal_mb)
         self._uplink = ActorUplink(
-            link.data, boot, problem, driver.lockstep, self._journal, 0, link.insecure, link.max_message_bytes
+            link.data, boot, problem, driver.lockstep, self._journal, 0, settings.security, link.max_message_bytes
         )
-        self._subscriber = PolicySubscriber(link.policy, not driver.lockstep, link.insecure, link.max_message_bytes)
+        self._subscriber = PolicySubscriber(link.policy, not driver.lockstep, settings.security, link.max_message_bytes)
         self._source = PolicySource(self._subscriber, problem, settings.run.seed)
         self._grant: Grant | None = None
         self._pending: list[Transition] = []
@@ -143,7 +143,7 @@ class Actor:
             before_step=self._wait_for_leave if driver.lockstep else None,
             stop_requested=stop,
         )
-        self._control = ControlServer(link.control, self._obey, link.insecure)
+        self._control = ControlServer(link.control, self._obey, settings.security)
 
     def run(self) -> None:
         """Episode after episode until `stop`."""

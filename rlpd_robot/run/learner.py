@@ -72,10 +72,10 @@ class Learner:
         with ExitStack() as stack:
             link = settings.link
             self._intake = LearnerIntake(
-                link.data, settings.run.name, self._refusal, self._committed, link.insecure, link.max_message_bytes
+                link.data, settings.run.name, self._refusal, self._committed, settings.security, link.max_message_bytes
             )
             stack.callback(self._intake.close)
-            self._publisher = PolicyPublisher(link.policy, insecure=link.insecure)
+            self._publisher = PolicyPublisher(link.policy, settings.security)
             stack.callback(self._publisher.close)
             make_directory(settings.run)
             (self._directory / "config.yaml").write_text(config_text)

@@ -7,24 +7,28 @@ from contextlib import ExitStack, closing
 import zmq
 
 from rlpd_robot.errors import AddressError
+from rlpd_robot.wire.security import Security
 from rlpd_robot.wire.sockets import listen, make_socket
 
 
-def check_free(addresses: Mapping[str, str], insecure: bool) -> None:
+def check_free(addresses: Mapping[str, str], security: Security) -> None:
     """Listen on all of them for a moment.
 
     Args:
         addresses: by the setting that each came from.
-        insecure: allow addresses that other machines can reach.
+        security: of the links.
 
     Raises:
         AddressError: one is in use, twice among these too, or may not be used.
+        KeyFileError: a key is missing, damaged, or readable by others.
     """
-    with zmq.Context() as context, ExitStack() as stack:
+    with ExitStack() as stack:
         for key, address in addresses.items():
             _check_unix(key, address)
+            context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()  # one each: a gate has its context to itself
+            stack.callback(context.term)
             sock = make_socket(context, zmq.ROUTER, 1, {})
-            listen(sock, key, address, insecure=insecure)
+            listen(sock, key, address, security)
             stack.callback(sock.close, 0)
 
 

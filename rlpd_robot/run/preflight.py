@@ -56,7 +56,7 @@ def preflight(settings: Settings, words: Sequence[str], build: Build) -> Plan:
     listening = {"link.data": link.data, "link.policy": link.policy, "link.control": link.control}
     if settings.robot.stand_in is not None:
         listening["link.robot"] = link.robot
-    check_free(listening, link.insecure)
+    check_free(listening, settings.security)
     problem = _meet_robot(settings, words, build, task)
     if demos is not None:
         demos.check(problem)

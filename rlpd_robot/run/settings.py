@@ -8,7 +8,8 @@ from typing import Any, Literal, get_args
 from rlpd_robot.agent.config import AgentConfig
 from rlpd_robot.errors import ConfigError
 from rlpd_robot.robot.safety import SafetySettings
-from rlpd_robot.wire.settings import ADDRESSES, LinkSettings, is_local
+from rlpd_robot.wire.security import Security
+from rlpd_robot.wire.settings import ADDRESSES, LinkSettings
 
 
 @dataclass(frozen=True)
@@ -202,9 +203,12 @@ class Settings:
             address = getattr(self.link, key)
             if address.startswith("tcp://") and address.rpartition(":")[2] in ("*", "0"):
                 raise ConfigError(f"link.{key}", address, "an address with a port that the other side can know")
-            if not (self.link.insecure or is_local(address)):
-                expected = "a loopback address, unless link.insecure=true: nothing on this link is encrypted"
-                raise ConfigError(f"link.{key}", address, expected)
+            self.security.check(f"link.{key}", address)
+
+    @property
+    def security(self) -> Security:
+        """Of every link."""
+        return Security(self.link.keys, self.link.insecure)
 
 
 def _at_least(key: str, value: float, low: float) -> None:

@@ -19,6 +19,8 @@ import zmq
 
 from rlpd_robot.errors import PeerRefusedError, PeerTimeoutError, PeerVersionError, ProtocolError, RlpdRobotError
 from rlpd_robot.wire.codec import Message, decode_single, encode_single
+from rlpd_robot.wire.gate import refused_peers
+from rlpd_robot.wire.security import LOOPBACK_ONLY, Security
 from rlpd_robot.wire.sockets import Complaints, Options, Waker, dial, listen, make_socket
 
 MAX_MESSAGE_BYTES = 16_384
@@ -45,7 +47,7 @@ class ControlServer:
     Args:
         address: where to listen; port * or 0 chooses one.
         handle: carries a word out, in the server's thread: it must be thread-safe, and return within a second.
-        insecure: allow an address that other machines can reach.
+        security: of the link; loopback alone unless told otherwise.
         key: the setting that `address` came from, for errors.
 
     Attributes:
@@ -55,13 +57,15 @@ class ControlServer:
         ConfigError, AddressError: the address cannot be used.
     """
 
-    def __init__(self, address: str, handle: Handle, insecure: bool = False, key: str = "link.control") -> None:
+    def __init__(
+        self, address: str, handle: Handle, security: Security = LOOPBACK_ONLY, key: str = "link.control"
+    ) -> None:
         self._handle = handle
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         options: Options = {zmq.SNDHWM: 64, zmq.RCVHWM: 64}
         try:
             self._socket = make_socket(self._context, zmq.ROUTER, MAX_MESSAGE_BYTES, options)
-            self.address = listen(self._socket, key, address, insecure=insecure)
+            self.address = listen(self._socket, key, address, security)
         except BaseException:
             self._context.term()
             raise
@@ -84,8 +88,13 @@ class ControlServer:
             raise self._error
 
     def stats(self) -> dict[str, float]:
-        """Words carried out and refused; messages not understood."""
-        return {"done": float(self._done), "refused": float(self._refused), "rubbish": float(self._rubbish.count)}
+        """Words carried out and refused; messages not understood; peers without the right key turned away."""
+        return {
+            "done": float(self._done),
+            "refused": float(self._refused),
+            "rubbish": float(self._rubbish.count),
+            "unauthorized": float(refused_peers(self._context)),
+        }
 
     def close(self) -> None:
         """End the thread and release the address. A second call does nothing."""
@@ -166,7 +175,7 @@ def ask(
     word: str,
     arguments: Mapping[str, str] | None = None,
     timeout_s: float = 5.0,
-    insecure: bool = False,
+    security: Security = LOOPBACK_ONLY,
     peer: str = "the actor",
 ) -> str:
     """Have a running actor carry out one word; its sentence.
@@ -177,7 +186,7 @@ def ask(
         arguments: of the word.
         timeout_s: longest wait for an answer [s]. Out of time, the word may still have been carried out if its answer
             was lost on the way, but it will not be carried out from then on, `TICKET_S` later at the latest.
-        insecure: allow an address of another machine.
+        security: of the link; loopback alone unless told otherwise.
         peer: who is asked, for errors.
 
     Raises:
@@ -189,7 +198,7 @@ def ask(
     deadline = time.monotonic() + timeout_s
     with zmq.Context() as context:
         sock = make_socket(context, zmq.DEALER, MAX_MESSAGE_BYTES, {zmq.IMMEDIATE: 1, zmq.SNDHWM: 4})
-        dial(sock, "link.control", address, insecure=insecure)
+        dial(sock, "link.control", address, security)
         try:
             nonce = uuid.uuid4().hex
             got = _exchange(sock, Message("control_hello", {"nonce": nonce}), nonce, deadline, peer)

@@ -16,6 +16,7 @@ from rlpd_robot.errors import PeerVersionError, ProtocolError
 from rlpd_robot.spec import ProblemSpec
 from rlpd_robot.types import Segment
 from rlpd_robot.wire.codec import DEFAULT_MAX_BYTES
+from rlpd_robot.wire.gate import refused_peers
 from rlpd_robot.wire.messages import (
     Ack,
     ActorHello,
@@ -30,6 +31,7 @@ from rlpd_robot.wire.messages import (
     from_bytes,
     to_bytes,
 )
+from rlpd_robot.wire.security import LOOPBACK_ONLY, Security
 from rlpd_robot.wire.sockets import Complaints, Options, listen, make_socket
 
 _TURN = 1000
@@ -79,7 +81,7 @@ class LearnerIntake:
         run: the run's name, told to actors.
         accept: called with an actor's problem; None welcomes it, a text is the refusal's reason.
         committed: the next sequence of a boot that is not on this learner's disk; 0 for an unknown boot.
-        insecure: allow an address that other machines can reach.
+        security: of the link; loopback alone unless told otherwise.
         max_bytes: largest message accepted.
         key: the setting that `address` came from, for errors.
 
@@ -96,7 +98,7 @@ class LearnerIntake:
         run: str,
         accept: Callable[[ProblemSpec], str | None],
         committed: Callable[[str], int],
-        insecure: bool = False,
+        security: Security = LOOPBACK_ONLY,
         max_bytes: int = DEFAULT_MAX_BYTES,
         key: str = "link.data",
     ) -> None:
@@ -105,7 +107,7 @@ class LearnerIntake:
         options: Options = {zmq.SNDHWM: 1000, zmq.RCVHWM: 256}
         try:
             self._socket = make_socket(self._context, zmq.ROUTER, max_bytes, options)
-            self.address = listen(self._socket, key, address, insecure=insecure)
+            self.address = listen(self._socket, key, address, security)
         except BaseException:
             self._context.term()
             raise
@@ -172,7 +174,12 @@ class LearnerIntake:
         """Transitions received, committed, dropped as duplicates, missing for good; segments that left a gap."""
         committed = sum(max(0, s.committed - s.first) for s in self._boots.values())
         counts = {name: float(count) for name, count in self._counts.items()}
-        return {**counts, "committed": float(committed), "rubbish": float(self._rubbish.count)}
+        return {
+            **counts,
+            "committed": float(committed),
+            "rubbish": float(self._rubbish.count),
+            "unauthorized": float(refused_peers(self._context)),
+        }
 
     def close(self) -> None:
         """Send what is on its way out for up to 0.2 s and release the address. A second call does nothing."""

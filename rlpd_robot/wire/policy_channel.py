@@ -11,7 +11,9 @@ import zmq
 from rlpd_robot.errors import PeerVersionError, ProtocolError
 from rlpd_robot.types import PolicySnapshot
 from rlpd_robot.wire.codec import DEFAULT_MAX_BYTES
+from rlpd_robot.wire.gate import refused_peers
 from rlpd_robot.wire.messages import PolicyMessage, from_bytes, to_bytes
+from rlpd_robot.wire.security import LOOPBACK_ONLY, Security
 from rlpd_robot.wire.sockets import Complaints, Options, Waker, dial, listen, make_socket
 
 _REPEAT_S = 5.0
@@ -28,7 +30,7 @@ class PolicyPublisher:
 
     Args:
         address: where to listen; port * or 0 chooses one.
-        insecure: allow an address that other machines can reach.
+        security: of the link; loopback alone unless told otherwise.
         key: the setting that `address` came from, for errors.
 
     Attributes:
@@ -38,14 +40,14 @@ class PolicyPublisher:
         ConfigError, AddressError: the address cannot be used.
     """
 
-    def __init__(self, address: str, insecure: bool = False, key: str = "link.policy") -> None:
+    def __init__(self, address: str, security: Security = LOOPBACK_ONLY, key: str = "link.policy") -> None:
         self._boot = uuid.uuid4().hex
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         # VERBOSE: every subscription is reported, not only the first of its topic; each means a late joiner.
         options: Options = {zmq.XPUB_VERBOSE: 1, zmq.SNDHWM: _QUEUE, zmq.RCVHWM: 1000}
         try:
             self._socket = make_socket(self._context, zmq.XPUB, 1 << 10, options)
-            self.address = listen(self._socket, key, address, insecure=insecure)
+            self.address = listen(self._socket, key, address, security)
         except BaseException:
             self._context.term()
             raise
@@ -70,8 +72,13 @@ class PolicyPublisher:
         self._waker.wake()
 
     def stats(self) -> dict[str, float]:
-        """Snapshots published, subscriptions served."""
-        return {"published": float(self._published), "subscriptions": float(self._served)}
+        """Snapshots published, subscriptions served, peers without the right key turned away."""
+        unauthorized = refused_peers(self._context)
+        return {
+            "published": float(self._published),
+            "subscriptions": float(self._served),
+            "unauthorized": float(unauthorized),
+        }
 
     def close(self) -> None:
         """End the thread and release the address. A second call does nothing."""
@@ -124,7 +131,7 @@ class PolicySubscriber:
         address: of the learner's publisher; nobody needs to be there yet.
         newest_only: keep one snapshot, the newest, while nobody looks. False keeps a few, so that lock-step can take
             exactly the version that it was told.
-        insecure: allow an address of another machine.
+        security: of the link; loopback alone unless told otherwise.
         max_bytes: largest snapshot accepted.
 
     Attributes:
@@ -136,7 +143,11 @@ class PolicySubscriber:
     """
 
     def __init__(
-        self, address: str, newest_only: bool = True, insecure: bool = False, max_bytes: int = DEFAULT_MAX_BYTES
+        self,
+        address: str,
+        newest_only: bool = True,
+        security: Security = LOOPBACK_ONLY,
+        max_bytes: int = DEFAULT_MAX_BYTES,
     ) -> None:
         self.latest: PolicySnapshot | None = None
         self.refusal: str | None = None
@@ -145,7 +156,7 @@ class PolicySubscriber:
         options: Options = {zmq.CONFLATE: 1} if newest_only else {zmq.RCVHWM: _QUEUE}
         try:
             self._socket = make_socket(self._context, zmq.SUB, max_bytes, {**options, zmq.SUBSCRIBE: b""})
-            dial(self._socket, "link.policy", address, insecure=insecure)
+            dial(self._socket, "link.policy", address, security)
         except BaseException:
             self._context.term()
             raise

@@ -7,7 +7,7 @@ from rlpd_robot.errors import ConfigError
 
 PREFIXES = ("tcp://", "ipc://", "inproc://")
 
-ADDRESSES = ("robot", "data", "policy", "control")
+ADDRESSES = ("robot", "data", "policy", "control", "serve")
 """Those of `LinkSettings` that are addresses."""
 
 
@@ -20,7 +20,9 @@ class LinkSettings:
         data: where the learner listens for transitions.
         policy: where the learner publishes policies.
         control: where the actor takes a person's words, such as `rlpd-robot arm`.
-        insecure: allow addresses beyond loopback. Nothing on these links is encrypted or authenticated.
+        serve: where `rlpd-robot serve` listens for foreign clients.
+        keys: directory of the key files made by `rlpd-robot keys`; every link is then encrypted and authenticated.
+        insecure: without keys, allow addresses beyond loopback. Nothing on these links is encrypted or authenticated.
         timeout_s: how long to wait for a peer before giving up [s].
         max_message_mb: largest message accepted [MB].
 
@@ -32,6 +34,8 @@ class LinkSettings:
     data: str = "tcp://127.0.0.1:5561"
     policy: str = "tcp://127.0.0.1:5562"
     control: str = "tcp://127.0.0.1:5563"
+    serve: str = "tcp://127.0.0.1:5564"
+    keys: str | None = None
     insecure: bool = False
     timeout_s: float = 10.0
     max_message_mb: float = 64

@@ -9,11 +9,16 @@ from collections.abc import Mapping
 import zmq
 
 from rlpd_robot.errors import AddressError, ConfigError
-from rlpd_robot.wire.settings import check_form, is_local
+from rlpd_robot.wire.security import LOOPBACK_ONLY, Security
 
 HEARTBEAT_MS = 1000
 HEARTBEAT_TIMEOUT_MS = 5000
 """ZMTP's own heartbeats find a dead link. Whether the program behind it lives, only an application's message tells."""
+
+_HANDSHAKE_MS = 3000
+"""A peer that does not finish its handshake by then is dropped."""
+
+_log = logging.getLogger(__name__)
 
 ANY_PORT = "tcp://127.0.0.1:*"
 
@@ -31,6 +36,7 @@ def make_socket(
         zmq.HEARTBEAT_IVL: HEARTBEAT_MS,
         zmq.HEARTBEAT_TIMEOUT: HEARTBEAT_TIMEOUT_MS,
         zmq.HEARTBEAT_TTL: HEARTBEAT_TIMEOUT_MS,
+        zmq.HANDSHAKE_IVL: _HANDSHAKE_MS,
         zmq.RECONNECT_IVL: 50,
         zmq.RECONNECT_IVL_MAX: 1000,
     }
@@ -39,21 +45,20 @@ def make_socket(
     return sock
 
 
-def listen(sock: "zmq.Socket[bytes]", key: str, address: str, *, insecure: bool) -> str:
+def listen(sock: "zmq.Socket[bytes]", key: str, address: str, security: Security = LOOPBACK_ONLY) -> str:
     """Bind and return the address for peers (a port given as * or 0 is chosen). Closes the socket on failure.
 
     Args:
-        key: the setting that `address` came from, for the error's sentence.
+        key: the setting that `address` came from, one of `security.ENDS`: names the link and the roles at its ends.
+        security: who may connect. With keys, this is the only listening socket of its context.
 
     Raises:
         ConfigError: it is no address.
         AddressError: the port is in use, or the address is not of this machine or reachable by others unasked.
+        KeyFileError: a key is missing, damaged, or readable by others.
     """
     try:
-        check_form(key, address)
-        if not (is_local(address) or insecure):
-            remedy = "Use a loopback address, or set link.insecure=true on a network that you trust."
-            raise AddressError(key, address, "other machines could reach it, and nothing on it is encrypted", remedy)
+        security.prepare_listener(sock, key, address, Complaints(_log).add)
         _ipv6(sock, address)
         try:
             sock.bind(address.replace("//localhost:", "//127.0.0.1:"))
@@ -67,16 +72,15 @@ def listen(sock: "zmq.Socket[bytes]", key: str, address: str, *, insecure: bool)
     return sock.getsockopt_string(zmq.LAST_ENDPOINT).rstrip("\0")
 
 
-def dial(sock: "zmq.Socket[bytes]", key: str, address: str, *, insecure: bool) -> None:
-    """Connect, now or whenever the peer appears. Closes the socket on failure.
+def dial(sock: "zmq.Socket[bytes]", key: str, address: str, security: Security = LOOPBACK_ONLY) -> None:
+    """Connect, now or whenever the peer appears. Closes the socket on failure. Arguments as `listen`.
 
     Raises:
-        ConfigError: it is no address, or one of another machine without `insecure`.
+        ConfigError: it is no address, or one of another machine without keys.
+        KeyFileError: a key is missing, damaged, or readable by others.
     """
     try:
-        check_form(key, address)
-        if not (is_local(address) or insecure):
-            raise ConfigError(key, address, "a loopback address, unless link.insecure=true: nothing is encrypted")
+        security.prepare_dialler(sock, key, address)
         _ipv6(sock, address)
         try:
             sock.connect(address)

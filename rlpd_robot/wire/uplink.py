@@ -32,6 +32,7 @@ from rlpd_robot.wire.messages import (
     to_bytes,
 )
 from rlpd_robot.wire.outbox import MemoryLog, Stream
+from rlpd_robot.wire.security import LOOPBACK_ONLY, Security
 from rlpd_robot.wire.sockets import Complaints, Options, Waker, dial, make_socket
 
 HEARTBEAT_S = 0.5
@@ -57,7 +58,7 @@ class ActorUplink:
         lockstep: whether this actor waits for grants.
         journal: where segments are kept until acknowledged; None keeps them in memory, up to 256 MB.
         first_sequence: of this boot.
-        insecure: allow an address of another machine.
+        security: of the link; loopback alone unless told otherwise.
         max_bytes: largest message.
 
     Raises:
@@ -72,7 +73,7 @@ class ActorUplink:
         lockstep: bool,
         journal: Journal | None = None,
         first_sequence: int = 0,
-        insecure: bool = False,
+        security: Security = LOOPBACK_ONLY,
         max_bytes: int = DEFAULT_MAX_BYTES,
     ) -> None:
         self._peer, self._boot, self._problem = f"learner at {address}", boot, problem
@@ -88,7 +89,7 @@ class ActorUplink:
         options: Options = {zmq.IMMEDIATE: 1, zmq.SNDHWM: 64, zmq.RCVHWM: 1000}
         try:
             self._socket = make_socket(self._context, zmq.DEALER, max_bytes, options)
-            dial(self._socket, "link.data", address, insecure=insecure)
+            dial(self._socket, "link.data", address, security)
         except BaseException:
             self._context.term()
             raise

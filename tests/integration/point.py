@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from rlpd_robot.robot.fake import fake_spec
 from rlpd_robot.robot.server import serve
+from rlpd_robot.wire.security import LOOPBACK_ONLY, Security
 
 
 class PointRobot:
@@ -39,6 +40,12 @@ class PointRobot:
         self._target = self._position.copy()
 
 
-def serve_point(address: str, lockstep: bool, stop: threading.Event, dies_after: int | None = None) -> None:
+def serve_point(
+    address: str,
+    lockstep: bool,
+    stop: threading.Event,
+    security: Security = LOOPBACK_ONLY,
+    dies_after: int | None = None,
+) -> None:
     """The recipe of the stand-in in `configs/robot/point.yaml`."""
-    serve(PointRobot(dies_after), address, lockstep, stop)
+    serve(PointRobot(dies_after), address, lockstep, stop, security)

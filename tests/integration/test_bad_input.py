@@ -172,7 +172,8 @@ def test_a_stand_in_whose_port_is_in_use(refused: Callable[..., str], taken: int
 @pytest.mark.parametrize("verb", ["train", "learner", "actor", "sim", "eval"])
 def test_a_link_that_others_could_reach(refused: Callable[..., str], demos: Path, verb: str) -> None:
     assert refused(f"run.demos={demos}", "link.data=tcp://0.0.0.0:5561", verb=verb) == (
-        "Setting 'link.data' must be a loopback address, unless link.insecure=true: nothing on this link is encrypted. "
+        "Setting 'link.data' must be a loopback address, unless link.keys names a directory of keys "
+        "(`rlpd-robot keys`) or link.insecure=true: nothing on this link is encrypted. "
         "Received 'tcp://0.0.0.0:5561'."
     )
 

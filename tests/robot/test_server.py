@@ -15,6 +15,7 @@ from rlpd_robot.robot.server import FRESH_PERIODS, RobotServer
 from rlpd_robot.spec import Field
 from rlpd_robot.wire import messages as m
 from rlpd_robot.wire.codec import Message, encode_single
+from rlpd_robot.wire.security import Security
 from tests.robot.robots import TellingRobot, served_by_a_process, serving
 
 DEADLINE_S = 20.0
@@ -284,11 +285,12 @@ def test_a_port_in_use_and_an_open_address_are_refused():
         RobotServer(TellingRobot(), "tcp://0.0.0.0:5560", lockstep=True)
     assert str(caught.value) == (
         "Cannot listen on tcp://0.0.0.0:5560 ('link.robot'): other machines could reach it, and nothing on it is "
-        "encrypted. Use a loopback address, or set link.insecure=true on a network that you trust."
+        "encrypted. Use a loopback address, or make keys (`rlpd-robot keys`, link.keys=DIR), or set "
+        "link.insecure=true on a network that you trust."
     )
     with pytest.raises(ConfigError, match=r"link\.robot"):
         RobotServer(TellingRobot(), "127.0.0.1:5560", lockstep=True)
-    RobotServer(TellingRobot(), "tcp://0.0.0.0:*", lockstep=True, insecure=True).close()
+    RobotServer(TellingRobot(), "tcp://0.0.0.0:*", lockstep=True, security=Security(insecure=True)).close()
 
 
 def test_an_error_of_the_robot_stops_it_and_is_raised():

@@ -83,7 +83,8 @@ def test_another_machine_needs_a_word(driver_of):
     with pytest.raises(ConfigError) as caught:
         driver_of("tcp://10.0.0.7:5560")
     assert str(caught.value) == (
-        "Setting 'link.robot' must be a loopback address, unless link.insecure=true: nothing is encrypted. "
+        "Setting 'link.robot' must be a loopback address, unless link.keys names a directory of keys "
+        "(`rlpd-robot keys`) or link.insecure=true: nothing on this link is encrypted. "
         "Received 'tcp://10.0.0.7:5560'."
     )
 

@@ -14,7 +14,8 @@ from rlpd_robot.run.settings import (
     LearnerSettings,
     RunSettings,
 )
-from rlpd_robot.wire.settings import LinkSettings
+from rlpd_robot.wire.security import BEYOND
+from rlpd_robot.wire.settings import ADDRESSES, LinkSettings
 from tests.run.point import settings
 
 
@@ -56,15 +57,15 @@ def test_the_sentence_is_whole() -> None:
     assert str(info.value) == "Setting 'eval.episodes' must be at least 1. Received 0."
 
 
-@pytest.mark.parametrize("key", ["robot", "data", "policy", "control"])
+@pytest.mark.parametrize("key", ADDRESSES)
 def test_a_link_that_leaves_the_machine_needs_a_word(tmp_path: Path, key: str) -> None:
     address = "tcp://192.168.0.7:5560"
     settings(tmp_path, link=LinkSettings(**{key: address}, insecure=True))
+    settings(tmp_path, link=LinkSettings(**{key: address}, keys="keys"))
     with pytest.raises(ConfigError) as info:
         settings(tmp_path, link=LinkSettings(**{key: address}))
     assert str(info.value) == (
-        f"Setting 'link.{key}' must be a loopback address, unless link.insecure=true: "
-        f"nothing on this link is encrypted. Received '{address}'."
+        f"Setting 'link.{key}' must be {BEYOND}: nothing on this link is encrypted. Received '{address}'."
     )
 
 

@@ -71,7 +71,7 @@ def test_a_word_is_carried_out_and_answered(server, actor):
     assert ask(server.address, "pin", {"version": "7"}) == "did pin"
     assert ask(server.address, "arm") == "did arm"
     assert actor.heard == [("pin", {"version": "7"}), ("arm", {})]
-    assert server.stats() == {"done": 2, "refused": 0, "rubbish": 0}
+    assert server.stats() == {"done": 2, "refused": 0, "rubbish": 0, "unauthorized": 0}
 
 
 def test_a_refusal_comes_in_the_actors_own_words(server):

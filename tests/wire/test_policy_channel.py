@@ -30,7 +30,7 @@ def test_every_late_joiner_is_served_at_once(publisher, subscribe):
         got = subscribe(publisher.address).wait(0, 10)
         assert got.version == 4
         assert np.array_equal(got.arrays["dense_0/kernel"], snapshot(4).arrays["dense_0/kernel"])
-    assert publisher.stats() == {"published": 1, "subscriptions": 3}
+    assert publisher.stats() == {"published": 1, "subscriptions": 3, "unauthorized": 0}
 
 
 def test_a_subscriber_may_come_before_the_publisher(subscribe):

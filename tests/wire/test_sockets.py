@@ -6,6 +6,7 @@ import pytest
 import zmq
 
 from rlpd_robot.errors import AddressError, ConfigError
+from rlpd_robot.wire.security import LOOPBACK_ONLY, Security
 from rlpd_robot.wire.sockets import ANY_PORT, Complaints, Waker, dial, listen, make_socket
 
 
@@ -31,17 +32,17 @@ def test_options_are_set_before_connecting(new_socket):
 
 def test_nothing_is_queued_for_a_peer_that_is_not_there(new_socket):
     sock = new_socket(zmq.DEALER, 1000, {zmq.IMMEDIATE: 1})
-    dial(sock, "link.data", "tcp://127.0.0.1:9", insecure=False)
+    dial(sock, "link.data", "tcp://127.0.0.1:9", LOOPBACK_ONLY)
     with pytest.raises(zmq.Again):
         sock.send(b"x", zmq.NOBLOCK)
 
 
 def test_a_port_in_use_is_named_with_its_key(new_socket):
     first = new_socket(zmq.ROUTER)
-    address = listen(first, "link.data", ANY_PORT, insecure=False)
+    address = listen(first, "link.data", ANY_PORT, LOOPBACK_ONLY)
     second = new_socket(zmq.ROUTER)
     with pytest.raises(AddressError, match=r"\('link\.data'\): the port is in use\. Stop the program that uses it"):
-        listen(second, "link.data", address, insecure=False)
+        listen(second, "link.data", address, LOOPBACK_ONLY)
     assert second.closed
 
 
@@ -49,22 +50,22 @@ def test_a_port_in_use_is_named_with_its_key(new_socket):
 def test_only_loopback_without_a_word(new_socket, address):
     sock = new_socket(zmq.ROUTER)
     with pytest.raises(AddressError, match=r"other machines could reach it.*link\.insecure=true"):
-        listen(sock, "link.data", address, insecure=False)
+        listen(sock, "link.data", address, LOOPBACK_ONLY)
     sock = new_socket(zmq.DEALER)
     with pytest.raises(ConfigError, match=r"link\.insecure=true"):
-        dial(sock, "link.data", address, insecure=False)
+        dial(sock, "link.data", address, LOOPBACK_ONLY)
     assert sock.closed
 
 
 def test_an_address_of_another_machine_cannot_be_listened_on(new_socket):
     sock = new_socket(zmq.ROUTER)
     with pytest.raises(AddressError, match=r"Cannot listen on tcp://192\.0\.2\.1:0"):
-        listen(sock, "link.data", "tcp://192.0.2.1:0", insecure=True)
+        listen(sock, "link.data", "tcp://192.0.2.1:0", Security(insecure=True))
 
 
 def test_localhost_is_an_address(new_socket):
     sock = new_socket(zmq.ROUTER)
-    assert listen(sock, "link.data", "tcp://localhost:*", insecure=False).startswith("tcp://127.0.0.1:")
+    assert listen(sock, "link.data", "tcp://localhost:*", LOOPBACK_ONLY).startswith("tcp://127.0.0.1:")
 
 
 def test_a_waker_wakes_once_however_often_it_is_called():
