@@ -28,6 +28,7 @@ from yaml import YAMLError  # type: ignore[import-untyped]
 from rlpd_robot.agent.config import AgentConfig
 from rlpd_robot.errors import ConfigError, RlpdRobotError
 from rlpd_robot.robot.safety import SafetySettings
+from rlpd_robot.robot.watchdog import WatchdogSettings
 from rlpd_robot.run.settings import (
     ActorSettings,
     CollectSettings,
@@ -84,6 +85,7 @@ _GROUPS = {
     "agent": AgentConfig,
     "link": LinkSettings,
     "run": RunSettings,
+    "watchdog": WatchdogSettings,
     "actor": ActorSettings,
     "learner": LearnerSettings,
     "eval": EvalSettings,

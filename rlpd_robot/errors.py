@@ -110,6 +110,13 @@ class FaultError(RlpdRobotError, RuntimeError):
         super().__init__(f"Robot stopped: {cause.rstrip('.')}. {remedy}")
 
 
+class ArmRefusedError(RlpdRobotError, RuntimeError):
+    """A person asked to arm the robot while the cause of its fault was still there."""
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(f"Not armed, the cause of the fault is still there: {cause.rstrip('.')}.")
+
+
 class ChildError(RlpdRobotError, RuntimeError):
     """A supervised process ended or hung."""
 

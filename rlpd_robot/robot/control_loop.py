@@ -5,6 +5,8 @@
 The loop knows neither sockets nor files nor learners: whoever wants its data subscribes.
 """
 
+import contextlib
+import gc
 import math
 import threading
 from collections.abc import Callable, Sequence
@@ -12,12 +14,13 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from rlpd_robot.errors import DataError, FaultError, RlpdRobotError
+from rlpd_robot.errors import DataError, FaultError, ProtocolError, RlpdRobotError
 from rlpd_robot.policy.base import Policy
 from rlpd_robot.robot.driver import Driver
 from rlpd_robot.robot.episode import EpisodeRecord, EpisodeSummary, Subscriber
 from rlpd_robot.robot.safety import SafetyLimits, filter_command
 from rlpd_robot.robot.task import ActionMap, Task
+from rlpd_robot.robot.watchdog import BAD_DATA, CAUSES, LINK, REMEDY, SAFETY, STALE, Watchdog, WatchdogSettings
 from rlpd_robot.spec import ProblemSpec
 from rlpd_robot.timing import Clock, Histogram, Ticker
 from rlpd_robot.types import Command, Ending, RobotState, Transition
@@ -30,11 +33,12 @@ STOP_CYCLES = 5
 TIME_LIMIT, STOP_REQUESTED = "time limit", "stop requested"
 """Causes of a truncated episode that are no fault. A fault's cause is its sentence."""
 
-_REMEDY = "See to the robot, then start again."
+_WARM_UP_ROUNDS = 20
+_LOOK_S = 0.1  # the longest that a look at a stopped robot takes, whatever is wrong with it
 
 
 class ControlLoop:
-    """Runs episodes on one connected robot. A fault stops the robot and latches until a person calls `rearm`.
+    """Runs episodes on one connected robot. A fault stops the robot and latches until a person calls `arm`.
 
     A transition reaches the subscribers one tick late, because a fault must still be able to mark the last good one as
     its episode's end. With `before_step`, somebody may wait for that very transition, so it comes at once; a fault
@@ -45,19 +49,22 @@ class ControlLoop:
         task: already checked against the robot.
         problem: robot and task in one; gives control period and horizon.
         limits: of the safety filter.
-        policy_source: asked once a tick, so that a new snapshot acts from the next tick on. Must not wait.
+        policy_source: asked once a tick, so that a new snapshot acts from the next tick on. Must not wait. None: there
+            is none, which is a fault.
         boot: id of this actor process, drawn anew at each start.
         clock: times the ticks and stamps the transitions.
         subscribers: called in this order.
         first_sequence: sequence number of the first transition.
         before_step: called before each step with its sequence number, and may wait: how a learner paces a simulator.
         stop_requested: when set, the episode ends after the step under way and the robot is stopped.
-        read_timeout_s: longest wait for a state [s]; by default 10 in lock-step, else 10 periods and at least 0.5.
+        read_timeout_s: longest wait for a state [s]; by default 10 in lock-step, else the watchdog's `stale_s`.
         reset_timeout_s: longest wait for a reset [s].
+        watchdog: what counts as a fault.
+        policy_age: how long ago the policy came [s].
 
     Attributes:
         next_sequence: sequence number of the next transition.
-        fault: the latched fault's cause, or None.
+        watchdog: its phase, and the fault that latched.
         stop_requested: as given, or an event of its own.
     """
 
@@ -67,7 +74,7 @@ class ControlLoop:
         task: Task,
         problem: ProblemSpec,
         limits: SafetyLimits,
-        policy_source: Callable[[], Policy],
+        policy_source: Callable[[], Policy | None],
         boot: str,
         clock: Clock,
         subscribers: Sequence[Subscriber] = (),
@@ -76,21 +83,44 @@ class ControlLoop:
         stop_requested: threading.Event | None = None,
         read_timeout_s: float | None = None,
         reset_timeout_s: float = 60.0,
+        watchdog: WatchdogSettings | None = None,
+        policy_age: Callable[[], float] = float,
     ) -> None:
         self.next_sequence = first_sequence
-        self.fault: str | None = None
         self.stop_requested = stop_requested or threading.Event()
         self._driver, self._task, self._problem, self._limits = driver, task, problem, limits
-        self._policy_source, self._boot, self._clock = policy_source, boot, clock
+        self._policy_source, self._policy_age, self._boot, self._clock = policy_source, policy_age, boot, clock
         self._subscribers, self._before_step = tuple(subscribers), before_step
         self._period_s = problem.robot.period_s
-        patience_s = 10.0 if driver.lockstep else max(10 * self._period_s, 0.5)
+        settings = watchdog or WatchdogSettings()
+        self.watchdog = Watchdog(settings, problem.robot, driver)
+        patience_s = 10.0 if driver.lockstep else settings.stale_s
         self._read_timeout_s = patience_s if read_timeout_s is None else read_timeout_s
         self._reset_timeout_s = reset_timeout_s
         self._map = ActionMap.of(problem.robot)
         self._ticker = Ticker(self._period_s, clock)
         self._lateness, self._period, self._response = Histogram(), Histogram(), Histogram()
         self._filtered = self._skipped = self._faults = 0
+
+    @property
+    def fault(self) -> str | None:
+        """The latched fault, in a sentence that begins with its cause; None while there is none."""
+        latched = self.watchdog.latched
+        return latched.sentence if latched is not None else None
+
+    def warm_up(self) -> None:
+        """Do a few times, on numbers that come from nowhere and go nowhere, what a first tick would be slow at."""
+        spec = self._problem.robot
+        values = {f.name: np.zeros(f.shape, f.dtype) for f in spec.state}
+        state = RobotState(values, 0, 0.0, self._clock.now())
+        policy = self._policy_source()
+        for _ in range(_WARM_UP_ROUNDS if policy is not None else 0):
+            assert policy is not None
+            action = policy.act(np.zeros(self._problem.observation_size, np.float32), False)
+            with contextlib.suppress(RlpdRobotError):  # zeros may lie outside the limits
+                filter_command(self._limits, None, self._map.to_command(action), state, self._period_s)
+        gc.collect()
+        gc.freeze()  # what is there now stays; collecting looks at younger objects only
 
     def run_episode(self, episode: int, seed: int | None, explore: bool) -> EpisodeSummary:
         """Reset the robot and act until the task terminates, the horizon is reached, or a stop is requested.
@@ -105,10 +135,12 @@ class ControlLoop:
                 The robot has been stopped and the episode closed as truncated.
         """
         if self.fault is not None:
-            raise FaultError(self.fault, _REMEDY)
+            raise FaultError(self.fault, REMEDY)
+        self.watchdog.warmed()
         at_once = self._before_step is not None
         record = EpisodeRecord(episode, self._problem.horizon, self._subscribers, at_once)
         try:
+            self._collect_garbage()
             if self.stop_requested.is_set():
                 record.cut(STOP_REQUESTED)  # before the reset, which moves the robot
             else:
@@ -128,10 +160,21 @@ class ControlLoop:
         except BaseException:  # a bug or Ctrl-C: the robot comes first, then it is shown
             self._stop_robot()
             raise
+        finally:
+            gc.enable()
 
-    def rearm(self) -> None:
-        """Clear a latched fault. Only on a person's word: a fault is never cleared automatically."""
-        self.fault = None
+    def arm(self) -> str:
+        """Clear a latched fault, on a person's word only, and say what was cleared. From any thread.
+
+        Raises:
+            ArmRefusedError: the last `hold` found the cause still there, or there has been none yet.
+        """
+        return self.watchdog.arm()
+
+    def hold(self) -> None:
+        """In FAULT, again and again: tell the robot to stop, and look whether anything stands in the way of arming."""
+        self._driver.stop()
+        self.watchdog.looked(self._look())
 
     def stats(self) -> dict[str, float]:
         """Counters since the start, and times in milliseconds; lateness is that of wake-ups, 0 in lock-step."""
@@ -140,6 +183,7 @@ class ControlLoop:
             "filtered": float(self._filtered),
             "states_skipped": float(self._skipped),
             "faults": float(self._faults),
+            "armed": float(self.fault is None),
             "period_ms": self._period.mean * 1e3,
             **self._period.summary("period_ms", 1e3),
             **self._lateness.summary("lateness_ms", 1e3),
@@ -150,6 +194,8 @@ class ControlLoop:
         self._previous: Command | None = None  # the robot has moved: no speed counts from the last episode's command
         self._state = self._driver.reset(seed, self._reset_timeout_s)
         self._observation = self._observe(self._state)
+        self.watchdog.begin(self._state)
+        self.watchdog.check_flags(self._state)
         self._ticker.start()
         self._woke_s = self._clock.now()
 
@@ -157,10 +203,13 @@ class ControlLoop:
         state, observation = self._state, self._observation
 
         policy = self._policy_source()
+        self.watchdog.check_policy(policy is not None, self._policy_age())
+        assert policy is not None
         proposed = policy.act(observation, explore)
         acted_s = self._clock.now()
         desired = self._map.to_command(proposed)
         command, report = filter_command(self._limits, self._previous, desired, state, self._period_s)
+        self.watchdog.check_command(bool(np.isfinite(proposed).all()), report.changed, command.values)
         filtered_s = self._clock.now()
         self._driver.send(command)
         sent_s = self._clock.now()
@@ -168,6 +217,7 @@ class ControlLoop:
         self._wait_for_deadline()
         next_state = self._driver.read(self._read_timeout_s)
         next_observation = self._observe(next_state)
+        self.watchdog.check_state(next_state, self._clock.now())
 
         action = self._map.to_action(command)
         ending, cause = self._ending_at(record.steps + 1, next_state)
@@ -200,6 +250,7 @@ class ControlLoop:
         if not self._driver.lockstep:
             lateness_s = self._ticker.wait()
             self._lateness.add(lateness_s)
+            self.watchdog.check_tick(lateness_s)
             if lateness_s > self._period_s:
                 self._ticker.wait()  # the command left late: it acts a whole period before the next one follows
         now = self._clock.now()
@@ -232,12 +283,47 @@ class ControlLoop:
         return "", ""
 
     def _latch(self, record: EpisodeRecord, error: RlpdRobotError) -> FaultError:
+        sentence = self._sentence(error)
+        self.watchdog.fault(sentence, self._clock.now())
         self._stop_robot()
-        self.fault = error.cause if isinstance(error, FaultError) else str(error)
         self._faults += 1
-        record.cut(self.fault)
+        record.cut(sentence)
         record.close()
-        return FaultError(self.fault, _REMEDY)
+        return FaultError(sentence, REMEDY)
+
+    def _look(self) -> str:
+        """What stands in the way of arming; "" for nothing."""
+        try:
+            if self._driver.lockstep:  # a simulator that waits for commands has no news of its own
+                self._driver.connect(_LOOK_S)
+                return ""
+            state = self._driver.read(max(_LOOK_S, 2 * self._period_s))
+            self._observe(state)
+            self.watchdog.check_flags(state)
+            self.watchdog.check_policy(self._policy_source() is not None, self._policy_age())
+        except RlpdRobotError as error:
+            if isinstance(error, OSError) and not self._driver.lockstep:  # the robot may have been started again
+                with contextlib.suppress(RlpdRobotError):
+                    self._driver.connect(_LOOK_S)  # shakes hands; the robot moves after a reset only
+            return self._sentence(error)
+        return ""
+
+    def _sentence(self, error: RlpdRobotError) -> str:
+        """What happened, beginning with its cause."""
+        if isinstance(error, FaultError):
+            known = any(error.cause.startswith(f"{cause}:") for cause in CAUSES)
+            return error.cause if known else f"{SAFETY}: {error.cause}"
+        if isinstance(error, DataError):
+            return f"{BAD_DATA}: {error}"
+        if isinstance(error, TimeoutError) and not self._driver.lockstep:
+            return f"{STALE}: {error}"
+        return f"{LINK}: {error}" if isinstance(error, TimeoutError | ConnectionError | ProtocolError) else str(error)
+
+    def _collect_garbage(self) -> None:
+        """Between episodes by the wall clock; within one, nothing is collected."""
+        if not self._driver.lockstep:
+            gc.collect()
+            gc.disable()
 
     def _stop_robot(self) -> None:
         for _ in range(STOP_CYCLES):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rlpd_robot.errors import DataError, PeerRefusedError, PeerTimeoutError, RlpdRobotError
+from rlpd_robot.errors import DataError, FaultError, PeerRefusedError, PeerTimeoutError, RlpdRobotError
 from rlpd_robot.policy.base import Policy, RandomPolicy
 from rlpd_robot.policy.numpy_actor import NumpyActor
 from rlpd_robot.policy.snapshot_file import check_snapshot
@@ -32,6 +32,7 @@ from rlpd_robot.wire.uplink import ActorUplink
 STATUS = "actor.json"
 """In the run's directory: the actor's counters when it ended."""
 
+_HOLD_S = 0.1  # in FAULT, between two looks at the robot
 _TURN_S = 0.2  # how often a wait looks whether it should end
 
 
@@ -68,6 +69,10 @@ class PolicySource:
         self._subscriber, self._problem = subscriber, problem
         self._rng = np.random.default_rng([seed, 0xAC])
         self._since = time.monotonic()
+
+    def seconds_old(self) -> float:
+        """How long ago the policy came [s]."""
+        return time.monotonic() - self._since
 
     def take(self, snapshot: PolicySnapshot | None) -> None:
         """Act with this snapshot from the next tick on, unless something is wrong with it."""
@@ -140,23 +145,34 @@ class Actor:
             boot,
             SystemClock(),
             subscribers=(self,),
-            before_step=self._wait_for_leave if driver.lockstep else None,
+            before_step=self._leave_or_end if driver.lockstep else None,
             stop_requested=stop,
+            watchdog=settings.watchdog,
+            policy_age=self._source.seconds_old,
         )
+        self._learner_error: RlpdRobotError | None = None
         self._control = ControlServer(link.control, self._obey, settings.security)
 
     def run(self) -> None:
-        """Episode after episode until `stop`."""
+        """Episode after episode until `stop`; after a fault, none before a person has armed again.
+
+        Raises:
+            PeerTimeoutError, PeerRefusedError: the learner, not the robot, was not there or would not have us.
+        """
         link, robot = self._settings.link, self._problem.robot.name
         print(f"connected to robot '{robot}'; waiting for a policy from the learner at {link.policy}", flush=True)
         self._wait_for_policy()
+        if not self._stop.is_set():
+            self._loop.warm_up()
         while not self._stop.is_set():
-            every = self._settings.actor.greedy_every
-            explore = not (every and self._episodes % every == every - 1)
-            seed = _reset_seed(self._settings.run.seed, self._episodes)
-            summary = self._loop.run_episode(self._episodes, seed, explore)
-            print(_line(summary), flush=True)
-            self._episodes += 1
+            if self._loop.fault is None:
+                self._run_episode()
+            else:
+                self._loop.hold()
+                self._beat()
+                self._stop.wait(_HOLD_S)
+        if self._learner_error is not None:
+            raise self._learner_error
 
     def close(self) -> None:
         """Hand over the rest, as far as a learner is there to take it, and say how it went."""
@@ -182,23 +198,19 @@ class Actor:
         last_of_grant = grant is not None and transition.sequence + 1 >= grant.until_sequence
         if len(self._pending) >= self._settings.actor.segment_steps or transition.ending or last_of_grant:
             self._send()
-        now = time.monotonic()
-        if now > self._next_heartbeat_s:
-            self._next_heartbeat_s = now + 0.5
-            self._uplink.set_heartbeat(self.stats())
-            self._control.check()
+        self._beat()
 
     def on_episode(self, summary: EpisodeSummary) -> None:
         """Nothing waits for the end of an episode."""
         self._send()
 
     def arm(self) -> str:
-        """Clear a latched fault, on a person's word; what there was to clear. From any thread."""
-        cause = self._loop.fault
-        if cause is None:
-            return "no fault is latched"
-        self._loop.rearm()
-        return f"armed again; the fault was: {cause}"
+        """Clear a latched fault, on a person's word; what there was to clear. From any thread.
+
+        Raises:
+            ArmRefusedError: the cause is still there.
+        """
+        return self._loop.arm()
 
     def stats(self) -> dict[str, float]:
         """Everything countable, by name."""
@@ -233,6 +245,25 @@ class Actor:
             f"{self._loop.next_sequence} transitions, {waiting} not acknowledged; {acting}"
         )
 
+    def _run_episode(self) -> None:
+        every = self._settings.actor.greedy_every
+        explore = not (every and self._episodes % every == every - 1)
+        seed = _reset_seed(self._settings.run.seed, self._episodes)
+        try:
+            print(_line(self._loop.run_episode(self._episodes, seed, explore)), flush=True)
+        except FaultError as error:
+            print(f"{error}", flush=True)
+            self._uplink.tell(str(error), "error")
+            self._beat(now=True)
+        self._episodes += 1
+
+    def _beat(self, now: bool = False) -> None:
+        """Give the heartbeat new figures, twice a second."""
+        if now or time.monotonic() > self._next_heartbeat_s:
+            self._next_heartbeat_s = time.monotonic() + 0.5
+            self._uplink.set_heartbeat(self.stats())
+            self._control.check()
+
     def _send(self) -> None:
         if self._pending:
             self._uplink.offer(Segment.from_transitions(self._pending))
@@ -242,6 +273,14 @@ class Actor:
         self._wait(
             lambda: self._source.policy is not None, lambda: self._source.take(self._subscriber.wait(0, _TURN_S))
         )
+
+    def _leave_or_end(self, sequence: int) -> None:
+        """A learner that does not come, or refuses, is no fault of the robot: the episode and this process end."""
+        try:
+            self._wait_for_leave(sequence)
+        except RlpdRobotError as error:
+            self._learner_error = error
+            self._stop.set()
 
     def _wait_for_leave(self, sequence: int) -> None:
         """Lock-step: act only as far as the learner allows, with the policy that it names."""

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 from rlpd_robot.agent.config import AgentConfig
 from rlpd_robot.errors import ConfigError
 from rlpd_robot.robot.safety import SafetySettings
+from rlpd_robot.robot.watchdog import WatchdogSettings
 from rlpd_robot.wire.security import Security
 from rlpd_robot.wire.settings import ADDRESSES, LinkSettings
 
@@ -190,6 +191,7 @@ class Settings:
     safety: SafetySettings
     link: LinkSettings = field(default_factory=LinkSettings)
     run: RunSettings = field(default_factory=RunSettings)
+    watchdog: WatchdogSettings = field(default_factory=WatchdogSettings)
     actor: ActorSettings = field(default_factory=ActorSettings)
     learner: LearnerSettings = field(default_factory=LearnerSettings)
     eval: EvalSettings = field(default_factory=EvalSettings)

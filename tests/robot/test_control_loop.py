@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 
-from rlpd_robot.errors import DataError, FaultError, PeerTimeoutError
+from rlpd_robot.errors import ArmRefusedError, DataError, FaultError, PeerTimeoutError
 from rlpd_robot.policy.base import RandomPolicy, ScriptedPolicy
 from rlpd_robot.robot.control_loop import STOP_CYCLES, STOP_REQUESTED, TIME_LIMIT, ControlLoop
 from rlpd_robot.robot.fake import FakeDriver, FakeTask
@@ -199,9 +199,9 @@ def test_silence_of_the_robot_is_a_fault_that_closes_the_episode():
     loop, driver, recorder, clock = real_time(driver={"fail_after": 6})
     with pytest.raises(FaultError) as caught:
         loop.run_episode(0, seed=1, explore=False)
-    sentence = "No answer from fake robot at this process within 0.5 s"
+    sentence = "stale state: No answer from fake robot at this process within 0.5 s"
     assert str(caught.value).startswith(f"Robot stopped: {sentence}")
-    assert str(caught.value).endswith("See to the robot, then start again.")
+    assert str(caught.value).endswith("See to the robot, then arm it again (`rlpd-robot arm`).")
     assert isinstance(caught.value.__cause__, PeerTimeoutError)
     segment = Segment.from_transitions(recorder.transitions)
     assert segment.is_episode
@@ -234,8 +234,17 @@ def test_a_fault_latches_until_a_person_rearms():
     assert driver.resets == resets  # nothing moved
     assert len(driver.sent) == sent
     assert loop.stats()["faults"] == 1
+    assert loop.stats()["armed"] == 0
+    with pytest.raises(
+        ArmRefusedError, match="Not armed, the cause of the fault is still there: robot link: No answer"
+    ):
+        loop.arm()  # nobody has looked since
     driver._fail_after = None
-    loop.rearm()
+    stops = driver.stops
+    loop.hold()
+    assert driver.stops == stops + 1
+    assert loop.arm().startswith("Armed again after: robot link: No answer from fake robot")
+    assert loop.stats()["armed"] == 1
     assert loop.run_episode(1, seed=2, explore=False).cause == TIME_LIMIT
 
 
