@@ -40,9 +40,8 @@ _LOOK_S = 0.1  # the longest that a look at a stopped robot takes, whatever is w
 class ControlLoop:
     """Runs episodes on one connected robot. A fault stops the robot and latches until a person calls `arm`.
 
-    A transition reaches the subscribers one tick late, because a fault must still be able to mark the last good one as
-    its episode's end. With `before_step`, somebody may wait for that very transition, so it comes at once; a fault
-    then shows in the summary only.
+    A transition reaches the subscribers as soon as it exists. What ends the episode after it, a fault or a stop, is
+    told with the episode's summary.
 
     Args:
         driver: connected. In lock-step nothing here waits for the wall clock.
@@ -137,8 +136,7 @@ class ControlLoop:
         if self.fault is not None:
             raise FaultError(self.fault, REMEDY)
         self.watchdog.warmed()
-        at_once = self._before_step is not None
-        record = EpisodeRecord(episode, self._problem.horizon, self._subscribers, at_once)
+        record = EpisodeRecord(episode, self._problem.horizon, self._subscribers)
         try:
             self._collect_garbage()
             if self.stop_requested.is_set():

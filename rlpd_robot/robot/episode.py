@@ -1,7 +1,7 @@
 """One episode while it happens: its tallies, who gets its transitions, and how it is closed."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 from rlpd_robot.policy.base import NO_VERSION
@@ -33,57 +33,52 @@ class EpisodeSummary:
 
 
 class Subscriber(Protocol):
-    """Receives what the loop makes, in its thread: return within some ten microseconds, keep what you like."""
+    """Receives what the loop makes, in its thread: return within some tenth of a millisecond, keep what you like."""
 
     def on_transition(self, transition: Transition) -> None:
-        """One executed control period, in order of `sequence`."""
+        """One executed control period, in order of `sequence`, as soon as it is over."""
 
     def on_episode(self, summary: EpisodeSummary) -> None:
-        """The episode is over, and all its transitions have come."""
+        """The episode is over, and all its transitions have come.
+
+        What ended it after its last transition, a fault or a stop, is told here only.
+        """
 
 
 class EpisodeRecord:
     """Tallies one episode and hands its transitions on.
-
-    A transition is handed on when its successor exists, so that a fault can still mark the last good one as the
-    episode's end; `at_once` gives that up for subscribers who wait for the very last one.
 
     Attributes:
         steps: transitions so far.
         ending, cause: as in `EpisodeSummary`; "" while the episode goes on.
     """
 
-    def __init__(self, episode: int, horizon: int, subscribers: Sequence[Subscriber], at_once: bool) -> None:
+    def __init__(self, episode: int, horizon: int, subscribers: Sequence[Subscriber]) -> None:
         self.episode = episode
         self.steps = 0
         self.ending: Ending = ""
         self.cause = ""
-        self._horizon, self._subscribers, self._at_once = horizon, subscribers, at_once
+        self._horizon, self._subscribers = horizon, subscribers
         self._solved, self._total_reward, self._version = 0, 0.0, NO_VERSION
-        self._held_back: Transition | None = None
         self._closed = False
 
     def add(self, transition: Transition) -> None:
         """Take the next transition; one with an ending ends the episode."""
-        self._release()
         self.steps += 1
         self._solved += transition.success
         self._total_reward += transition.reward
         self._version = transition.policy_version
         self.ending, self.cause = transition.ending, transition.cause
-        self._held_back = transition
-        if self._at_once or transition.ending:
-            self._release()
+        for subscriber in self._subscribers:
+            subscriber.on_transition(transition)
 
     def cut(self, cause: str) -> None:
         """End the episode as truncated, unless it has ended."""
         if not self.ending:
             self.ending, self.cause = "truncated", cause
-            if self._held_back is not None:
-                self._held_back = replace(self._held_back, ending=self.ending, cause=cause)
 
     def close(self) -> EpisodeSummary:
-        """Hand on what is left and tell the subscribers that the episode is over, once."""
+        """Tell the subscribers that the episode is over, once."""
         summary = EpisodeSummary(
             episode=self.episode,
             steps=self.steps,
@@ -96,13 +91,6 @@ class EpisodeRecord:
         )
         if not self._closed:
             self._closed = True
-            self._release()
             for subscriber in self._subscribers:
                 subscriber.on_episode(summary)
         return summary
-
-    def _release(self) -> None:
-        transition, self._held_back = self._held_back, None
-        if transition is not None:
-            for subscriber in self._subscribers:
-                subscriber.on_transition(transition)

@@ -133,7 +133,6 @@ class Actor:
         self._subscriber = PolicySubscriber(link.policy, not driver.lockstep, settings.security, link.max_message_bytes)
         self._source = PolicySource(self._subscriber, problem, settings.run.seed)
         self._grant: Grant | None = None
-        self._pending: list[Transition] = []
         self._episodes = 0
         self._next_heartbeat_s = 0.0
         self._loop = ControlLoop(
@@ -178,8 +177,8 @@ class Actor:
         """Hand over the rest, as far as a learner is there to take it, and say how it went."""
         try:
             self._control.close()
-            self._send()
-            self._uplink.set_heartbeat({**self.stats(), "ends_at": float(self._loop.next_sequence)})
+            self._uplink.end_episode(self._episodes, "truncated", "actor ended")  # one that a bug has cut short
+            self._uplink.set_heartbeat(self.stats())
             if self._uplink.connected:
                 self._uplink.flush(self._settings.link.timeout_s)
             if self._loop.next_sequence:
@@ -192,17 +191,13 @@ class Actor:
                 remove_unused_journal(self._journal.directory, self._settings.run.directory)
 
     def on_transition(self, transition: Transition) -> None:
-        """Pass transitions on, a few at a time and at the end of each episode."""
-        self._pending.append(transition)
-        grant = self._grant
-        last_of_grant = grant is not None and transition.sequence + 1 >= grant.until_sequence
-        if len(self._pending) >= self._settings.actor.segment_steps or transition.ending or last_of_grant:
-            self._send()
+        """Journal it, at once."""
+        self._uplink.offer(Segment.from_transitions([transition]))
         self._beat()
 
     def on_episode(self, summary: EpisodeSummary) -> None:
-        """Nothing waits for the end of an episode."""
-        self._send()
+        """Journal how the episode ended, where its last transition could not know it."""
+        self._uplink.end_episode(summary.episode, summary.ending, summary.cause)
 
     def arm(self) -> str:
         """Clear a latched fault, on a person's word; what there was to clear. From any thread.
@@ -264,11 +259,6 @@ class Actor:
             self._uplink.set_heartbeat(self.stats())
             self._control.check()
 
-    def _send(self) -> None:
-        if self._pending:
-            self._uplink.offer(Segment.from_transitions(self._pending))
-            self._pending = []
-
     def _wait_for_policy(self) -> None:
         self._wait(
             lambda: self._source.policy is not None, lambda: self._source.take(self._subscriber.wait(0, _TURN_S))
@@ -285,7 +275,6 @@ class Actor:
     def _wait_for_leave(self, sequence: int) -> None:
         """Lock-step: act only as far as the learner allows, with the policy that it names."""
         if self._grant is None or sequence >= self._grant.until_sequence:
-            self._send()
 
             def ask() -> None:
                 self._grant = self._uplink.wait_grant(sequence + 1, _TURN_S) or self._grant

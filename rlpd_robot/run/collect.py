@@ -34,8 +34,10 @@ class EpisodeCollector:
 
     def on_episode(self, summary: EpisodeSummary) -> None:
         """The episode is whole."""
-        self.last = Segment.from_transitions(self._transitions) if self._transitions else None
-        self._transitions = []
+        made, self._transitions = self._transitions, []
+        self.last = None
+        if made:
+            self.last = replace(Segment.from_transitions(made), ending=summary.ending, cause=summary.cause)
 
 
 def run_collect(settings: Settings, build: Build) -> int:

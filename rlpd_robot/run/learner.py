@@ -3,10 +3,11 @@
 It never builds the robot or the task: shapes and ranges come from the demonstrations' store and the actor's handshake.
 """
 
-import math
 import threading
 from contextlib import ExitStack
 from dataclasses import asdict
+
+import numpy as np
 
 from rlpd_robot.data.demo_store import DemoStore, StoreWriter
 from rlpd_robot.errors import PeerTimeoutError
@@ -21,8 +22,9 @@ from rlpd_robot.run.prior_data import open_demos
 from rlpd_robot.run.settings import Settings
 from rlpd_robot.run.trainer import Trainer
 from rlpd_robot.spec import ProblemSpec, fingerprint
-from rlpd_robot.types import Segment, to_batch
+from rlpd_robot.types import Batch, Segment, to_batch
 from rlpd_robot.wire.intake import LearnerIntake
+from rlpd_robot.wire.messages import EpisodeEnd
 from rlpd_robot.wire.policy_channel import PolicyPublisher
 
 CHECKPOINTS = "checkpoints"
@@ -124,8 +126,8 @@ class Learner:
 
     def _turn(self, trainer: Trainer) -> None:
         """Receive, commit, acknowledge; then some of the updates that are owed; then tell."""
-        for segment in self._intake.poll(0.0 if trainer.budget.owed else 0.05):
-            self._receive(segment)
+        for piece in self._intake.poll(0.0 if trainer.budget.owed else 0.05):
+            self._receive(piece)
         self._close_ended_boots()
         if not self._is_complete:
             self._admit()
@@ -144,8 +146,8 @@ class Learner:
         """Commit what is there, say how it went, and let go of the sockets."""
         try:
             if self._live is not None:
-                for segment in self._intake.poll(0.0):
-                    self._receive(segment)
+                for piece in self._intake.poll(0.0):
+                    self._receive(piece)
                 self._live.close("run ended")
                 self._acknowledge_all()
             if self._trainer is not None:
@@ -242,16 +244,19 @@ class Learner:
     def _committed(self, boot: str) -> int:
         return self._live.committed(boot) if self._live else 0
 
-    def _receive(self, segment: Segment) -> None:
+    def _receive(self, piece: Segment | EpisodeEnd) -> None:
         assert self._live is not None
         assert self._trainer is not None
-        if not self._is_complete:  # afterwards data is still kept, but no more learned from
-            self._pacing.hold(to_batch(segment, is_demo=False))
-        before = self._live.committed(segment.boot)
-        self._live.take(segment)
-        after = self._live.committed(segment.boot)
+        before = self._live.committed(piece.boot)
+        if isinstance(piece, EpisodeEnd):
+            self._live.end(piece)
+        else:
+            if not self._is_complete:  # afterwards data is still kept, but no more learned from
+                self._pacing.hold(to_batch(piece, is_demo=False))
+            self._live.take(piece)
+        after = self._live.committed(piece.boot)
         if after > before:
-            self._intake.acknowledge(segment.boot, after)
+            self._intake.acknowledge(piece.boot, after)
 
     def _acknowledge_all(self) -> None:
         assert self._live is not None
@@ -259,10 +264,9 @@ class Learner:
             self._intake.acknowledge(boot, self._live.committed(boot))
 
     def _close_ended_boots(self) -> None:
-        """The last episode is over of an actor that says so, and of a dead one whose journal has been delivered."""
+        """The last episode is over of a dead actor whose journal has been delivered."""
         assert self._live is not None
-        done = [b for b, a in self._intake.actors().items() if a.next_sequence >= a.stats.get("ends_at", math.inf)]
-        for boot in [*self._intake.ended(), *done]:
+        for boot in self._intake.ended():
             self._live.close_boot(boot)
             self._intake.acknowledge(boot, self._live.committed(boot))
 
@@ -279,8 +283,8 @@ class Learner:
         assert self._trainer is not None
         lockstep = self._in_lockstep()
         admitted = self._pacing.admit(self._trainer.budget, lockstep)
-        for rows in admitted:
-            self._trainer.receive(rows)
+        if admitted:  # at once: they come row by row
+            self._trainer.receive(Batch(*map(np.concatenate, zip(*admitted, strict=True))))
         if lockstep:
             if admitted:
                 self._publish()

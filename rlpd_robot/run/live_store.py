@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from rlpd_robot.data.demo_store import StoreWriter
 from rlpd_robot.types import Ending, Segment
+from rlpd_robot.wire.messages import EpisodeEnd
 
 OnEpisode = Callable[[Segment], None]
 """Called with each episode once it is durable."""
@@ -14,7 +15,8 @@ class LiveStore:
     """Collects the segments of each actor until an episode is whole, then appends it to `live.zarr`.
 
     A new episode, or one that goes on after a gap, closes the one before it: an actor that died has no other way to say
-    so. Such an episode is truncated with the cause "cut short"; every transition in it was executed and is kept.
+    so, and one that lives tells the end itself. Such an episode is truncated with the cause "cut short"; every
+    transition in it was executed and is kept.
 
     Args:
         writer: of the run's live store.
@@ -41,6 +43,12 @@ class LiveStore:
         self._open.setdefault(segment.boot, []).append(segment)
         if segment.ending:
             self._commit(segment.boot, segment.ending, segment.cause)
+
+    def end(self, end: EpisodeEnd) -> None:
+        """Commit the episode that ended so. One that has been committed already stays as it is."""
+        held = self._open.get(end.boot)
+        if held and (held[-1].episode, held[-1].next_sequence) == (end.episode, end.sequence):
+            self._commit(end.boot, end.ending, end.cause)
 
     def close(self, cause: str) -> None:
         """Commit whatever is still open, as truncated."""

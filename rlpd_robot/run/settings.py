@@ -51,21 +51,18 @@ class ActorSettings:
     """The robot's side.
 
     Attributes:
-        segment_steps: transitions sent to the learner at a time.
         greedy_every: each so many episodes one is acted without exploration; 0: never.
         connect_s: longest wait for the robot at the start [s].
         policy_s: longest wait for a first policy, and in lock-step for the learner's leave to go on [s].
         journal_mb: disk space for transitions that no learner has acknowledged [MB].
     """
 
-    segment_steps: int = 10
     greedy_every: int = 0
     connect_s: float = 30.0
     policy_s: float = 600.0
     journal_mb: float = 2000.0
 
     def __post_init__(self) -> None:
-        _at_least("actor.segment_steps", self.segment_steps, 1)
         _at_least("actor.greedy_every", self.greedy_every, 0)
         for key in ("connect_s", "policy_s", "journal_mb"):
             if not getattr(self, key) > 0:

@@ -21,6 +21,7 @@ from rlpd_robot.wire.messages import (
     Ack,
     ActorHello,
     AnyMessage,
+    EpisodeEnd,
     Event,
     Grant,
     Heartbeat,
@@ -68,7 +69,9 @@ class _Boot:
     expected: int
     committed: int
     end: int  # -1: goes on
+    end_told: bool
     last_heard_s: float
+    episode: int | None = None  # the one that goes on
     stats: Mapping[str, float] = field(default_factory=dict)
     grant: Grant | None = None
 
@@ -112,22 +115,22 @@ class LearnerIntake:
             self._context.term()
             raise
         self._boots: dict[str, _Boot] = {}
-        self._inbox: list[Segment] = []
+        self._inbox: list[Segment | EpisodeEnd] = []
         self._events: deque[tuple[str, Event]] = deque(maxlen=100)
         self._rubbish = Complaints(_log)
         self._counts = dict.fromkeys(("received", "duplicates", "gaps", "lost", "refused"), 0)
 
-    def poll(self, timeout_s: float) -> list[Segment]:
-        """What has come, waiting up to `timeout_s` for a first segment. Of each boot in order, no gap, nothing twice.
+    def poll(self, timeout_s: float) -> list[Segment | EpisodeEnd]:
+        """What has come, waiting up to `timeout_s` for a first piece. Of each boot in order, no gap, nothing twice.
 
-        A segment is handed over once. Whoever drops it must restart the learner to see it again.
+        Each piece is handed over once. Whoever drops it must restart the learner to see it again.
         """
         self.pump(timeout_s)
-        segments, self._inbox = self._inbox, []
-        return segments
+        pieces, self._inbox = self._inbox, []
+        return pieces
 
     def pump(self, timeout_s: float) -> None:
-        """As `poll`, keeping segments for the next `poll`: answers handshakes and heartbeats during long work."""
+        """As `poll`, keeping what came for the next `poll`: answers handshakes and heartbeats during long work."""
         deadline = time.monotonic() + timeout_s
         for _ in range(_TURN):
             left_s = 0.0 if self._inbox else deadline - time.monotonic()
@@ -140,7 +143,7 @@ class LearnerIntake:
         state = self._boots.get(boot)
         if state is not None and next_sequence > state.committed:
             state.committed = next_sequence
-            self._reply(state.identity, Ack(boot, next_sequence, state.expected))
+            self._reply(state.identity, Ack(boot, next_sequence, state.expected, -1, state.episode is not None))
 
     def grant(self, boot: str, until_sequence: int, policy_version: int) -> None:
         """Lock-step: let the actor of `boot` act up to, not including, `until_sequence`, with this policy.
@@ -162,7 +165,11 @@ class LearnerIntake:
 
     def ended(self) -> list[str]:
         """Boots of dead actors of which everything has been received: their last episode will not go on."""
-        return [boot for boot, s in self._boots.items() if 0 <= s.end <= s.expected]
+        return [
+            boot
+            for boot, s in self._boots.items()
+            if 0 <= s.end <= s.expected and not (s.end_told and s.end == s.expected and s.episode is not None)
+        ]
 
     def events(self) -> list[tuple[str, Event]]:
         """(boot, event) that actors told since the last call."""
@@ -171,7 +178,7 @@ class LearnerIntake:
         return events
 
     def stats(self) -> dict[str, float]:
-        """Transitions received, committed, dropped as duplicates, missing for good; segments that left a gap."""
+        """Transitions received, committed, dropped as duplicates, missing for good; messages that left a gap."""
         committed = sum(max(0, s.committed - s.first) for s in self._boots.values())
         counts = {name: float(count) for name, count in self._counts.items()}
         return {
@@ -206,6 +213,8 @@ class LearnerIntake:
                 self._greet(identity, message)
             case SegmentMessage():
                 self._take(identity, message.segment)
+            case EpisodeEnd():
+                self._take_end(identity, message)
             case Heartbeat():
                 self._answer(identity, message)
             case Event():
@@ -225,39 +234,62 @@ class LearnerIntake:
         state = self._boots.get(hello.boot)
         if state is None:
             start = max(committed, hello.next_sequence)
-            state = _Boot(identity, hello.problem, hello.lockstep, start, start, committed, hello.end_sequence, 0.0)
+            end = hello.end_sequence, hello.end_told
+            state = _Boot(identity, hello.problem, hello.lockstep, start, start, committed, *end, 0.0)
             self._boots[hello.boot] = state
         elif hello.next_sequence > state.expected:
             self._counts["lost"] += hello.next_sequence - state.expected  # the actor no longer has them
-            state.expected = hello.next_sequence
-        state.identity, state.end, state.last_heard_s = identity, hello.end_sequence, time.monotonic()
+            state.expected, state.episode = hello.next_sequence, None
+        state.identity, state.last_heard_s = identity, time.monotonic()
+        state.end, state.end_told = hello.end_sequence, hello.end_told
         state.committed = max(state.committed, committed)
-        fingerprint = hello.problem.fingerprint
-        self._reply(identity, LearnerWelcome(self._run, fingerprint, hello.boot, state.committed, state.expected))
+        fingerprint, is_open = hello.problem.fingerprint, state.episode is not None
+        welcome = LearnerWelcome(self._run, fingerprint, hello.boot, state.committed, state.expected, is_open)
+        self._reply(identity, welcome)
         if state.grant is not None:
             self._reply(identity, state.grant)
 
     def _take(self, identity: bytes, segment: Segment) -> None:
-        state = self._boots.get(segment.boot)
-        if state is None or state.identity != identity:
-            self._reply(identity, SayHello())
+        state = self._known(identity, segment.boot)
+        if state is None:
             return
-        state.last_heard_s = time.monotonic()
         known = min(max(0, state.expected - segment.first_sequence), len(segment))
         self._counts["duplicates"] += known
-        if segment.first_sequence > state.expected:
+        end_missing = known == 0 and state.episode not in (None, segment.episode)
+        if segment.first_sequence > state.expected or end_missing:
             self._counts["gaps"] += 1  # the answer to its next heartbeat makes the actor send what is missing
         elif known < len(segment):
             state.expected = segment.next_sequence
+            state.episode = None if segment.ending else segment.episode
             self._counts["received"] += len(segment) - known
             self._inbox.append(_after(segment, known))
+
+    def _take_end(self, identity: bytes, end: EpisodeEnd) -> None:
+        state = self._known(identity, end.boot)
+        if state is None:
+            return
+        if end.sequence > state.expected:
+            self._counts["gaps"] += 1
+        elif (end.sequence, end.episode) == (state.expected, state.episode):
+            state.episode = None
+            self._inbox.append(end)
+
+    def _known(self, identity: bytes, boot: str) -> _Boot | None:
+        """The boot, if it introduced itself on this connection; otherwise it is asked to."""
+        state = self._boots.get(boot)
+        if state is None or state.identity != identity:
+            self._reply(identity, SayHello())
+            return None
+        state.last_heard_s = time.monotonic()
+        return state
 
     def _answer(self, identity: bytes, heartbeat: Heartbeat) -> None:
         mine = [(boot, state) for boot, state in self._boots.items() if state.identity == identity]
         if not mine:
             self._reply(identity, SayHello())
         for boot, state in mine:
-            self._reply(identity, Ack(boot, state.committed, state.expected, heartbeat.number))
+            is_open = state.episode is not None
+            self._reply(identity, Ack(boot, state.committed, state.expected, heartbeat.number, is_open))
             if state.end < 0:
                 state.last_heard_s, state.stats = time.monotonic(), heartbeat.stats
                 if state.grant is not None:

@@ -1,11 +1,13 @@
 """What an actor did, on its own disk, until the learner has it on its own.
 
 One directory, files `<boot>-<first sequence>.journal`, each a sequence of records: length and CRC-32 of what follows
-(uint32 each), first sequence (uint64), transitions (uint32), then the segment as one encoded message. The first record
-of a file carries no transition but the fingerprint of the problem. Appending is one write, so that a killed process
+(uint32 each), first sequence (uint64), transitions (uint32, the highest bit set when they end their episode), then the
+segment as one encoded message, or with no transition how an episode ended. The first record of a file carries the
+fingerprint of the problem. Appending is one write, so that a killed process
 leaves at worst one torn record at the end, which the next one cuts off; a second thread makes the disk hold it.
 """
 
+import itertools
 import logging
 import os
 import struct
@@ -14,12 +16,13 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from filelock import FileLock, Timeout
 
 from rlpd_robot.errors import ConfigError, DataError, StoreError, StoreLockedError
 from rlpd_robot.types import Segment
-from rlpd_robot.wire.messages import SegmentMessage, from_bytes, to_bytes
+from rlpd_robot.wire.messages import EpisodeEnd, SegmentMessage, from_bytes, to_bytes
 
 SYNC_S = 0.5
 """Longest time that a record waits to be forced onto the disk."""
@@ -27,37 +30,61 @@ SYNC_S = 0.5
 _FILE_BYTES = 8_000_000  # one file: what has been acknowledged is deleted file by file
 _RECORD = struct.Struct(
     "<IIQI"
-)  # length of the payload, CRC-32 of all that follows it here, first sequence, transitions
+)  # length of the payload, CRC-32 of all that follows it here, first sequence, transitions and `_ENDS`
+_ENDS = 1 << 31
 _CLOSE_S = 10.0
 _SUFFIX = ".journal"
 
 _log = logging.getLogger(__name__)
 
 
+Position = tuple[int, bool]
+"""How far a boot has come: its next sequence number, and whether the episode before it has ended.
+
+An end takes no number, so a number alone cannot tell whether it has arrived. Positions compare like tuples.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One segment as it stands in a journal.
+    """One segment, or one end of an episode, as it stands in a journal.
 
     Attributes:
         boot: the actor's boot that wrote it.
-        first, next: its sequence numbers, `next` exclusive.
-        data: the encoded `SegmentMessage`.
+        first, next: its sequence numbers, `next` exclusive; equal for an end.
+        ends: whether no transition of the same episode follows.
+        data: the encoded `SegmentMessage` or `EpisodeEnd`.
     """
 
     boot: str
     first: int
     next: int
+    ends: bool
     data: bytes
 
-    def segment(self, where: str) -> Segment:
+    @property
+    def after(self) -> Position:
+        """Where its boot stands after it."""
+        return self.next, self.ends
+
+    def message(self, where: str) -> SegmentMessage | EpisodeEnd:
         """Decode it.
 
         Raises:
-            ProtocolError: it is not a segment.
+            ProtocolError: it is something else.
         """
         message = from_bytes(self.data, where, len(self.data))
-        assert isinstance(message, SegmentMessage)
-        return message.segment
+        assert isinstance(message, SegmentMessage | EpisodeEnd)
+        return message
+
+
+class Leftover(NamedTuple):
+    """What a dead actor left: transitions [first, next) of its boot, and whether the last episode's end is told."""
+
+    boot: str
+    first: int
+    next: int
+    end_told: bool
 
 
 @dataclass(slots=True)
@@ -68,6 +95,7 @@ class _File:
     next: int
     size: int
     fingerprint: str
+    ends: bool = False  # with the last record an episode ends
 
 
 class Journal:
@@ -128,20 +156,18 @@ class Journal:
         with self._lock:
             return sum(f.size for f in self._files)
 
-    def append(self, segment: Segment) -> Record:
-        """Write one segment; on the disk itself within `SYNC_S`, sooner when it ends an episode.
+    def append(self, given: Segment | EpisodeEnd) -> Record:
+        """Write one segment, or the end of an episode; on the disk itself within `SYNC_S`, sooner when it ends one.
 
         Raises:
             DataError: it does not follow the last one of its boot, or a second boot appends.
-            OSError: the disk refuses; nothing of the segment then counts as journalled.
+            OSError: the disk refuses; nothing of it then counts as journalled.
         """
         with self._lock:
             self._check_open()
-            record = Record(
-                segment.boot, segment.first_sequence, segment.next_sequence, to_bytes(SegmentMessage(segment))
-            )
+            record = _record(given)
             file = self._file_for(record)
-            blob = _pack(record.first, len(segment), record.data)
+            blob = _pack(record.first, record.next - record.first | _ENDS * record.ends, record.data)
             assert self._descriptor is not None
             try:
                 written = os.write(self._descriptor, blob)
@@ -152,24 +178,27 @@ class Journal:
                 raise
             file.size += len(blob)
             file.next = self._end = record.next
+            file.ends = record.ends
             self._warn_when_full()
         self._dirty.set()
-        if segment.ending:
+        if record.ends:
             self._sync_now.set()
         return record
 
     def read_from(self, sequence: int, boot: str | None = None) -> Iterator[Record]:
-        """Records of `boot` (by default the one that appends here) that reach beyond `sequence`, oldest first.
+        """Records of `boot` (by default the one that appends here) from `sequence` on, oldest first.
+
+        The first may begin before `sequence`; ends of episodes come where they belong.
 
         Raises:
             StoreError: a record is damaged.
         """
         with self._lock:
             boot = boot or self._boot
-            files = [(f.path, f.size) for f in self._files if f.boot == boot and f.next > sequence]
+            files = [(f.path, f.size) for f in self._files if f.boot == boot and f.next >= sequence]
         for path, size in files:
-            for record in _read_records(path, boot or "", size):
-                if record.next > max(sequence, record.first):  # a file's head carries no transition
+            for record in itertools.islice(_read_records(path, boot or "", size), 1, None):  # not the file's head
+                if record.next > sequence or record.first >= sequence:
                     yield record
 
     def trim(self, next_sequence: int, boot: str | None = None) -> None:
@@ -184,15 +213,15 @@ class Journal:
                     self._delete(file)
             self._warned = self._warned and self.full
 
-    def pending(self) -> list[tuple[str, int, int]]:
-        """(boot, first, next) of what dead actors left for the same problem, oldest file first."""
+    def pending(self) -> list[Leftover]:
+        """What dead actors left for the same problem, oldest file first."""
         with self._lock:
-            spans: dict[str, tuple[int, int]] = {}
+            spans: dict[str, Leftover] = {}
             for f in self._files:
                 if f.boot != self._boot and (not f.fingerprint or f.fingerprint == self.fingerprint):
-                    first, _ = spans.get(f.boot, (max(f.first, self._trimmed.get(f.boot, 0)), 0))
-                    spans[f.boot] = (first, f.next)
-            return [(boot, first, end) for boot, (first, end) in spans.items() if first < end]
+                    first = spans[f.boot].first if f.boot in spans else max(f.first, self._trimmed.get(f.boot, 0))
+                    spans[f.boot] = Leftover(f.boot, first, f.next, f.ends)
+            return [span for span in spans.values() if span.first < span.next]
 
     def sync(self) -> None:
         """Force everything appended onto the disk, now. May take long."""
@@ -309,6 +338,13 @@ class Journal:
         return files
 
 
+def _record(given: Segment | EpisodeEnd) -> Record:
+    if isinstance(given, EpisodeEnd):
+        return Record(given.boot, given.sequence, given.sequence, True, to_bytes(given))
+    data = to_bytes(SegmentMessage(given))
+    return Record(given.boot, given.first_sequence, given.next_sequence, given.ending != "", data)
+
+
 def _pack(first: int, count: int, data: bytes) -> bytes:
     tail = struct.pack("<QI", first, count)
     return struct.pack("<II", len(data), zlib.crc32(data, zlib.crc32(tail))) + tail + data
@@ -329,7 +365,7 @@ def _read_records(path: Path, boot: str, size: int) -> Iterator[Record]:
             data = file.read(length)
             if len(data) < length or zlib.crc32(data, zlib.crc32(head[8:])) != crc:
                 return
-            yield Record(boot, first, first + count, data)
+            yield Record(boot, first, first + (count & ~_ENDS), bool(count & _ENDS), data)
 
 
 def _scan_file(path: Path, boot: str, may_be_torn: bool) -> _File:
@@ -341,7 +377,7 @@ def _scan_file(path: Path, boot: str, may_be_torn: bool) -> _File:
             file.fingerprint = record.data.decode(errors="replace")
         elif record.first != file.next:
             raise StoreError(path, f"sequence {record.first} follows {file.next}", "Move the file away to start.")
-        file.next = record.next
+        file.next, file.ends = record.next, record.ends
         file.size += _RECORD.size + len(record.data)
     if file.size < total:
         if not may_be_torn:

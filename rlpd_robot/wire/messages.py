@@ -1,8 +1,8 @@
 """Every message of the three links, as dataclasses, and the way to bytes and back.
 
 Robot link (actor's driver ⇄ robot's server): Hello → Welcome | Refused; Reset, CommandMessage, Ping, Stop, Bye → State.
-Data link (actor ⇄ learner): ActorHello → LearnerWelcome | Refused; SegmentMessage, Heartbeat, Event → Ack, Grant,
-SayHello.
+Data link (actor ⇄ learner): ActorHello → LearnerWelcome | Refused; SegmentMessage, EpisodeEnd, Heartbeat, Event → Ack,
+Grant, SayHello.
 Policy link (learner → actors): PolicyMessage.
 """
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from rlpd_robot.errors import DataError, ProtocolError, SpecError
 from rlpd_robot.spec import ProblemSpec, RobotSpec
-from rlpd_robot.types import PolicySnapshot, Segment
+from rlpd_robot.types import ENDINGS, Ending, PolicySnapshot, Segment
 from rlpd_robot.wire.codec import DEFAULT_MAX_BYTES, Message, decode_single, encode_single
 
 
@@ -109,6 +109,7 @@ class ActorHello:
     """An actor offers the transitions of one boot, from `next_sequence` on.
 
     `end_sequence`: -1 for the actor's own boot; for that of a dead predecessor, whose journal it found, where it ends.
+    `end_told`: whether what it left closes with an `EpisodeEnd`, which is then still to come.
     """
 
     kind: ClassVar[str] = "actor_hello"
@@ -117,11 +118,15 @@ class ActorHello:
     lockstep: bool
     next_sequence: int
     end_sequence: int = -1
+    end_told: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class LearnerWelcome:
-    """The learner takes transitions of `boot`. Below `committed` they are on its disk; it expects `received` next."""
+    """The learner takes transitions of `boot`. Below `committed` they are on its disk; it expects `received` next.
+
+    `episode_open`: it has no end yet of the episode that transition `received - 1` belongs to.
+    """
 
     kind: ClassVar[str] = "learner_welcome"
     run: str
@@ -129,6 +134,7 @@ class LearnerWelcome:
     boot: str
     committed: int
     received: int
+    episode_open: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,10 +153,32 @@ class SegmentMessage:
 
 
 @dataclass(frozen=True, slots=True)
+class EpisodeEnd:
+    """An episode ended after its last transition had been handed over: by a fault or a stop.
+
+    It takes no number of its own: `sequence` is that of the next transition. `ending` and `cause` as in `Segment`; a
+    true terminal is told with its transition, never so.
+    """
+
+    kind: ClassVar[str] = "episode_end"
+    boot: str
+    sequence: int
+    episode: int
+    ending: Ending
+    cause: str
+
+    def __post_init__(self) -> None:
+        if self.ending not in ("truncated", "unknown"):
+            raise DataError(f"End of episode {self.episode}", f"ending is {self.ending!r}", "'truncated' or 'unknown'")
+
+
+@dataclass(frozen=True, slots=True)
 class Ack:
     """Transitions of `boot` below `next_sequence` are on the learner's disk; it expects `received` next.
 
-    `reply_to` is the number of the heartbeat that this answers; -1: none, `received` then proves no loss.
+    An episode is put on the disk when it has ended, so its end need not be sent again either. `episode_open` as in
+    `LearnerWelcome`. `reply_to` is the number of the heartbeat that this answers; -1: none, `received` then proves no
+    loss.
     """
 
     kind: ClassVar[str] = "ack"
@@ -158,6 +186,7 @@ class Ack:
     next_sequence: int
     received: int
     reply_to: int = -1
+    episode_open: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +240,7 @@ AnyMessage = (
     | LearnerWelcome
     | SayHello
     | SegmentMessage
+    | EpisodeEnd
     | Ack
     | Grant
     | Heartbeat
@@ -219,7 +249,8 @@ AnyMessage = (
 )
 
 _PLAIN: tuple[type[Any], ...] = (
-    Hello, Welcome, Refused, Reset, Stop, Ping, Bye, ActorHello, LearnerWelcome, SayHello, Ack, Grant, Heartbeat, Event
+    Hello, Welcome, Refused, Reset, Stop, Ping, Bye,
+    ActorHello, LearnerWelcome, SayHello, EpisodeEnd, Ack, Grant, Heartbeat, Event,
 )  # fmt: skip
 _CLASSES = {cls.kind: cls for cls in _PLAIN}
 _HINTS = {cls.kind: {k: hint for k, hint in get_type_hints(cls).items() if k != "kind"} for cls in _PLAIN}
@@ -286,7 +317,10 @@ def from_message(message: Message, peer: str) -> AnyMessage:
             return PolicyMessage(publisher, PolicySnapshot(**scalars, arrays=message.arrays))
     if message.kind not in _CLASSES:
         raise ProtocolError(peer, f"its kind is {message.kind[:40]!r}", "a kind of this protocol")
-    plain: AnyMessage = _CLASSES[message.kind](**_read(message.fields, _HINTS[message.kind], where))
+    try:
+        plain: AnyMessage = _CLASSES[message.kind](**_read(message.fields, _HINTS[message.kind], where))
+    except DataError as error:
+        raise ProtocolError(peer, f"a {message.kind} that is none ({error})", "a valid one") from error
     return plain
 
 
@@ -339,6 +373,8 @@ def _value(value: Any, hint: Any, name: str, where: str) -> Any:
         return value
     if hint in _SPECS and type(value) is str:
         return _spec(value, hint, where)
+    if hint == Ending and value in ENDINGS:
+        return value
     if hint == Mapping[str, float] and isinstance(value, dict):
         return {str(key): _value(v, float, f"{name}.{key}"[:80], where) for key, v in value.items()}
     expected = getattr(hint, "__name__", str(hint))

@@ -1,8 +1,8 @@
 """The actor's end of the data link: every transition to the learner, exactly once, without ever keeping a tick waiting.
 
-A thread journals what `offer` hands over, sends it, and keeps it until the learner says that it is on its disk. The
-learner's answers to heartbeats tell what it has received; what was lost with a connection or with a killed learner is
-sent again from there. Duplicates are dropped by the learner, which knows each transition by (boot, sequence).
+`offer` journals in its caller's thread, one write; another thread sends it until the learner has it on its disk.
+The learner's answers to heartbeats tell what it has received; what was lost with a connection or with a killed learner
+is sent again from there. Duplicates are dropped by the learner, which knows each transition by (boot, sequence).
 """
 
 import logging
@@ -15,13 +15,14 @@ import zmq
 
 from rlpd_robot.errors import DataError, PeerVersionError, ProtocolError
 from rlpd_robot.spec import ProblemSpec
-from rlpd_robot.types import Segment
+from rlpd_robot.types import Ending, Segment
 from rlpd_robot.wire.codec import DEFAULT_MAX_BYTES
-from rlpd_robot.wire.journal import Journal
+from rlpd_robot.wire.journal import Journal, Position, Record
 from rlpd_robot.wire.messages import (
     Ack,
     ActorHello,
     AnyMessage,
+    EpisodeEnd,
     Event,
     Grant,
     Heartbeat,
@@ -31,7 +32,7 @@ from rlpd_robot.wire.messages import (
     from_bytes,
     to_bytes,
 )
-from rlpd_robot.wire.outbox import MemoryLog, Stream
+from rlpd_robot.wire.outbox import Stream
 from rlpd_robot.wire.security import LOOPBACK_ONLY, Security
 from rlpd_robot.wire.sockets import Complaints, Options, Waker, dial, make_socket
 
@@ -56,7 +57,7 @@ class ActorUplink:
         boot: this actor's boot.
         problem: robot and task.
         lockstep: whether this actor waits for grants.
-        journal: where segments are kept until acknowledged; None keeps them in memory, up to 256 MB.
+        journal: where everything is kept until acknowledged.
         first_sequence: of this boot.
         security: of the link; loopback alone unless told otherwise.
         max_bytes: largest message.
@@ -71,7 +72,7 @@ class ActorUplink:
         boot: str,
         problem: ProblemSpec,
         lockstep: bool,
-        journal: Journal | None = None,
+        journal: Journal,
         first_sequence: int = 0,
         security: Security = LOOPBACK_ONLY,
         max_bytes: int = DEFAULT_MAX_BYTES,
@@ -79,11 +80,11 @@ class ActorUplink:
         self._peer, self._boot, self._problem = f"learner at {address}", boot, problem
         self._lockstep, self._max_bytes, self._journal = lockstep, max_bytes, journal
         self._streams: dict[str, Stream] = {}  # of the dead first
-        if journal is not None:
-            journal.fingerprint = problem.fingerprint
-            for dead_boot, first, end in journal.pending():
-                self._streams[dead_boot] = Stream(dead_boot, first, end, journal)
-        self._own = Stream(boot, first_sequence, first_sequence, journal if journal is not None else MemoryLog())
+        journal.fingerprint = problem.fingerprint
+        self._left = {left.boot: left for left in journal.pending()}
+        for left in self._left.values():
+            self._streams[left.boot] = Stream(left.boot, left.first, (left.next, left.end_told), journal)
+        self._own = Stream(boot, first_sequence, (first_sequence, True), journal)
         self._streams[boot] = self._own
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         options: Options = {zmq.IMMEDIATE: 1, zmq.SNDHWM: 64, zmq.RCVHWM: 1000}
@@ -95,8 +96,10 @@ class ActorUplink:
             raise
         self._waker = Waker()
         self._changed = threading.Condition()
-        self._offered: deque[Segment] = deque()
-        self._taken = self._offers = 0
+        self._offered: deque[Record] = deque()
+        self._offers = self._taken = 0
+        self._episode: int | None = None  # the one that goes on
+        self._next = first_sequence
         self._events: deque[bytes] = deque(maxlen=100)
         self._stats: Mapping[str, float] = {}
         self._grant: Grant | None = None
@@ -105,7 +108,7 @@ class ActorUplink:
         self._closing = False
         self._heard_s = self._hello_s = self._heartbeat_s = -1e9
         self._number = self._rewound_at = 0
-        self._cursors: deque[tuple[int, dict[str, int]]] = deque(maxlen=32)  # at each heartbeat sent
+        self._positions: deque[tuple[int, dict[str, Position]]] = deque(maxlen=32)  # at each heartbeat sent
         self._sent = 0
         self._rubbish = Complaints(_log)
         self._thread = threading.Thread(target=self._run, name="actor uplink", daemon=True)
@@ -133,10 +136,11 @@ class ActorUplink:
         return self._refusal
 
     def offer(self, segment: Segment) -> None:
-        """Hand over one segment of this boot. Never waits.
+        """Journal one segment of this boot, now, and have it sent. Never waits for a peer or for the disk to hold it.
 
         Raises:
-            DataError: it is of another boot, or larger than a message may be.
+            DataError: it is of another boot or episode than it must be, or larger than a message may be.
+            OSError: the disk refuses.
             Exception: whatever ended the uplink's thread.
         """
         self._raise_error()
@@ -144,8 +148,32 @@ class ActorUplink:
         if segment.boot != self._boot or size > self._max_bytes:
             expected = f"boot {self._boot} and at most {self._max_bytes} bytes"
             raise DataError("Segment to be sent", f"boot {segment.boot}, {size} bytes", expected)
+        if self._episode not in (None, segment.episode):
+            expected = f"the end of episode {self._episode} before it"
+            raise DataError("Segment to be sent", f"it is of episode {segment.episode}", expected)
+        self._journal_and_send(segment)
+        self._episode, self._next = None if segment.ending else segment.episode, segment.next_sequence
+
+    def end_episode(self, episode: int, ending: Ending, cause: str) -> None:
+        """Journal how the episode of the last segment ended, unless it has ended already. Never waits.
+
+        Raises:
+            DataError: another episode goes on, or it ended in a terminal state, which only a transition can tell.
+            OSError: the disk refuses.
+            Exception: whatever ended the uplink's thread.
+        """
+        self._raise_error()
+        if self._episode is None:
+            return
+        if self._episode != episode:
+            raise DataError("End of an episode", f"it is of episode {episode}", f"one of episode {self._episode}")
+        self._journal_and_send(EpisodeEnd(self._boot, self._next, episode, ending, cause))
+        self._episode = None
+
+    def _journal_and_send(self, given: Segment | EpisodeEnd) -> None:
+        record = self._journal.append(given)
         self._offers += 1
-        self._offered.append(segment)
+        self._offered.append(record)
         self._waker.wake()
 
     def set_heartbeat(self, stats: Mapping[str, float]) -> None:
@@ -184,11 +212,11 @@ class ActorUplink:
             "sent": float(self._sent),
             "sent_again": float(sum(s.again for s in streams)),
             "committed": float(self.committed),
-            "uncommitted": float(sum(s.end - s.committed for s in streams)),
+            "uncommitted": float(sum(s.end[0] - s.committed for s in streams)),
             "outbox": float(len(self._offered)),
             "connected": float(self.connected),
             "rubbish": float(self._rubbish.count),
-            **(self._journal.stats() if self._journal is not None else {}),
+            **self._journal.stats(),
         }
 
     def close(self) -> None:
@@ -237,7 +265,9 @@ class ActorUplink:
 
     def _has_output(self) -> bool:
         return (
-            self._hello_due(time.monotonic()) or self._next() is not None or bool(self._events and self._own.welcomed)
+            self._hello_due(time.monotonic())
+            or self._stream_to_send() is not None
+            or bool(self._events and self._own.welcomed)
         )
 
     def _hello_due(self, now: float) -> bool:
@@ -250,12 +280,12 @@ class ActorUplink:
             return 0
         return max(0, int(1e3 * (self._heartbeat_s + HEARTBEAT_S - time.monotonic()))) + 1
 
-    def _next(self) -> Stream | None:
+    def _stream_to_send(self) -> Stream | None:
         """The first stream that has something to send: what the dead left goes before our own."""
         return next((s for s in self._streams.values() if s.welcomed and s.head() is not None), None)
 
     def _take_offers(self) -> None:
-        for _ in range(_TURN):  # then send: an actor that offers without pause must not keep its data here
+        for _ in range(_TURN):  # then send, also when an actor offers without pause
             if not self._offered:
                 return
             self._own.append(self._offered[0])
@@ -268,8 +298,9 @@ class ActorUplink:
             return
         for stream in self._streams.values():
             if not stream.welcomed:
-                end = -1 if stream is self._own else stream.end
-                hello = ActorHello(stream.boot, self._problem, self._lockstep, stream.committed, end)
+                left = self._left.get(stream.boot)
+                end, told = (left.next, left.end_told) if left is not None else (-1, False)
+                hello = ActorHello(stream.boot, self._problem, self._lockstep, stream.committed, end, told)
                 if self._try_send(to_bytes(hello)):
                     self._hello_s = now
 
@@ -281,13 +312,13 @@ class ActorUplink:
         if self._own.welcomed:
             self._number += 1
             if self._try_send(to_bytes(Heartbeat(self._number, self._stats))):
-                self._cursors.append((self._number, {boot: s.cursor for boot, s in self._streams.items()}))
+                self._positions.append((self._number, {boot: s.position for boot, s in self._streams.items()}))
 
     def _send(self) -> None:
         while self._events and self._own.welcomed and self._try_send(self._events[0]):
             self._events.popleft()
         for _ in range(_TURN):  # then look again whether something has come in
-            stream = self._next()
+            stream = self._stream_to_send()
             record = stream.head() if stream is not None else None
             if stream is None or record is None or not self._try_send(record.data):
                 return
@@ -318,7 +349,7 @@ class ActorUplink:
                 stream = self._stream(message.boot)
                 stream.welcomed = True
                 stream.acknowledge(message.committed)
-                stream.rewind(message.received)
+                stream.rewind((message.received, not message.episode_open))
             case Refused():
                 self._refuse(message.reason)
             case SayHello():
@@ -336,10 +367,11 @@ class ActorUplink:
         stream.acknowledge(ack.next_sequence)
         if ack.reply_to > self._rewound_at:
             # What was sent before a heartbeat arrives before it: whatever is missing then was lost.
-            cursor = next((c.get(ack.boot, 0) for number, c in self._cursors if number == ack.reply_to), 0)
-            if ack.received < cursor:
+            sent = next((p.get(ack.boot) for number, p in self._positions if number == ack.reply_to), None)
+            received = (ack.received, not ack.episode_open)
+            if sent is not None and received < sent:
                 self._rewound_at = self._number
-                stream.rewind(ack.received)
+                stream.rewind(received)
 
     def _stream(self, boot: str) -> Stream:
         if boot not in self._streams:

@@ -200,7 +200,7 @@ def test_a_stopped_run_is_gone_on_with_and_a_finished_one_is_only_evaluated(trai
 
 def test_a_run_by_the_wall_clock(train: Start) -> None:
     """300 periods of 10 ms; the learner may fall behind, the actor may not wait for it."""
-    verb, run = train("sim.lockstep=false", "actor.segment_steps=10")
+    verb, run = train("sim.lockstep=false")
     assert verb.ends() == 0, verb.text
     summary = read_json(run / "summary.json")
     assert summary["actor"]["lockstep"] is False

@@ -203,12 +203,10 @@ def test_silence_of_the_robot_is_a_fault_that_closes_the_episode():
     assert str(caught.value).startswith(f"Robot stopped: {sentence}")
     assert str(caught.value).endswith("See to the robot, then arm it again (`rlpd-robot arm`).")
     assert isinstance(caught.value.__cause__, PeerTimeoutError)
-    segment = Segment.from_transitions(recorder.transitions)
-    assert segment.is_episode
-    assert (len(segment), segment.ending) == (6, "truncated")
-    assert segment.cause == loop.fault
+    assert [t.ending for t in recorder.transitions] == [""] * 6  # each was handed on before the fault
     assert loop.fault.startswith(sentence)
-    assert recorder.summaries[0].cause == loop.fault
+    assert len(recorder.summaries) == 1
+    assert (recorder.summaries[0].ending, recorder.summaries[0].cause) == ("truncated", loop.fault)
     assert driver.stops >= 5
     assert loop.next_sequence == 6  # the transition without a next state does not exist
 
@@ -252,8 +250,8 @@ def test_nan_in_the_state_is_a_fault_and_never_reaches_a_transition():
     loop, driver, recorder, _ = make(FakeDriver(period_s=PERIOD, nan_after=4))
     with pytest.raises(FaultError, match=r"Robot state \d+: 'position' holds a non-finite number"):
         loop.run_episode(0, seed=1, explore=False)
-    segment = Segment.from_transitions(recorder.transitions)  # refuses non-finite numbers
-    assert (len(segment), segment.ending) == (4, "truncated")
+    assert len(Segment.from_transitions(recorder.transitions)) == 4  # refuses non-finite numbers
+    assert recorder.summaries[0].ending == "truncated"
     assert driver.stops >= 5
 
 
@@ -319,9 +317,8 @@ def test_stop_request_ends_the_episode_after_the_step_under_way():
 
     loop, driver, recorder, _ = make(policy=ScriptedPolicy(act), stop_requested=stop)
     summary = loop.run_episode(0, seed=1, explore=False)
-    segment = Segment.from_transitions(recorder.transitions)
-    assert (len(segment), segment.ending, segment.cause) == (4, "truncated", STOP_REQUESTED)
-    assert summary.cause == STOP_REQUESTED
+    assert len(recorder.transitions) == 4
+    assert (summary.ending, summary.cause) == ("truncated", STOP_REQUESTED)
     assert driver.stops >= 5
     assert loop.fault is None
 

@@ -6,6 +6,7 @@ import pytest
 from rlpd_robot.data.demo_store import DemoStore, StoreWriter
 from rlpd_robot.run.live_store import LiveStore
 from rlpd_robot.types import Segment
+from rlpd_robot.wire.messages import EpisodeEnd
 from tests.wire.examples import problem, segment
 
 
@@ -46,6 +47,23 @@ def test_an_episode_is_on_disk_before_it_counts_as_committed(
     assert (live.committed("boot-a"), live.transitions) == (5, 5)
     assert on_disk(tmp_path) == [("boot-a", 0, 5, "truncated", "time limit")]
     assert [len(episode) for episode in told] == [5]
+
+
+def test_an_end_that_comes_later_closes_its_episode_once(tmp_path: Path, open_live: Callable[[], LiveStore]) -> None:
+    live = open_live()
+    end = EpisodeEnd("boot-a", 3, 0, "truncated", "the robot fell silent")
+    live.end(end)  # nothing is open
+    live.take(segment(first=0, n=3))
+    live.end(EpisodeEnd("boot-a", 2, 0, "truncated", "of what came before"))
+    live.end(EpisodeEnd("boot-a", 3, 1, "truncated", "of another episode"))
+    live.end(EpisodeEnd("boot-b", 3, 0, "truncated", "of another actor"))
+    assert on_disk(tmp_path) == []
+    live.end(end)
+    live.end(end)
+    assert live.committed("boot-a") == 3
+    assert on_disk(tmp_path) == [("boot-a", 0, 3, "truncated", "the robot fell silent")]
+    open_live().end(end)  # a restarted learner
+    assert len(on_disk(tmp_path)) == 1
 
 
 def test_a_new_episode_closes_the_one_that_its_actor_left(tmp_path: Path, open_live: Callable[[], LiveStore]) -> None:

@@ -26,7 +26,6 @@ from tests.run.point import settings
         (RunSettings, "run", "seed", [-1, 1 << 31]),
         (RunSettings, "run", "env_steps", [0, -5]),
         (RunSettings, "run", "max_minutes", [-1.0, math.nan]),
-        (ActorSettings, "actor", "segment_steps", [0]),
         (ActorSettings, "actor", "greedy_every", [-1]),
         (ActorSettings, "actor", "connect_s", [0.0, -1.0, math.nan]),
         (ActorSettings, "actor", "policy_s", [0.0, math.nan]),

@@ -40,8 +40,8 @@ class Actor:
         wait_until(received)
         return m.from_bytes(self.socket.recv(), "learner")
 
-    def greet(self, boot="boot-a", next_sequence=0, end=-1):
-        self.say(m.ActorHello(boot, problem(), True, next_sequence, end))
+    def greet(self, boot="boot-a", next_sequence=0, end=-1, end_told=False):
+        self.say(m.ActorHello(boot, problem(), True, next_sequence, end, end_told))
         return self.hear()
 
 
@@ -94,7 +94,7 @@ def test_an_acknowledgement_is_sent_and_counted(stack, intake):
     intake.acknowledge("boot-a", 2)
     intake.acknowledge("boot-a", 1)  # older: not sent
     intake.acknowledge("unknown", 1)
-    assert actor.hear() == m.Ack("boot-a", 2, received=3)
+    assert actor.hear() == m.Ack("boot-a", 2, received=3, episode_open=True)
     assert intake.stats()["committed"] == 2
 
 
@@ -104,7 +104,7 @@ def test_a_heartbeat_is_answered_with_what_arrived_and_the_grant(stack, intake):
     intake.grant("boot-a", 10, 3)
     assert actor.hear() == m.Grant("boot-a", 10, 3)
     actor.say(m.SegmentMessage(segment(n=3)), m.Heartbeat(7, {"lateness": 0.5}))
-    assert actor.hear() == m.Ack("boot-a", 0, received=3, reply_to=7)
+    assert actor.hear() == m.Ack("boot-a", 0, received=3, reply_to=7, episode_open=True)
     assert actor.hear() == m.Grant("boot-a", 10, 3)
     info = intake.actors()["boot-a"]
     assert (info.problem, info.lockstep, info.next_sequence, info.stats) == (problem(), True, 3, {"lateness": 0.5})
@@ -171,6 +171,62 @@ def test_the_boot_of_a_dead_actor_ends_when_all_of_it_is_here(stack, intake):
     actor.say(m.SegmentMessage(segment("dead", first=2)))
     receive(intake, 1)
     assert intake.ended() == ["dead"]
+
+
+def end(sequence, episode=0, boot="boot-a"):
+    return m.EpisodeEnd(boot, sequence, episode, "truncated", "a stop")
+
+
+def test_the_end_of_an_episode_comes_once_and_in_its_place(stack, intake):
+    actor = Actor(stack, intake)
+    actor.greet()
+    actor.say(end(2), m.SegmentMessage(segment(n=2)), end(1), end(2, episode=7), end(2), end(2))
+    actor.say(m.SegmentMessage(segment(first=2, n=2, episode=1, ending="truncated")), end(4, 1), end(2), m.Heartbeat(1))
+    assert actor.hear() == m.Ack("boot-a", 0, received=4, reply_to=1)
+    got = intake.poll(0.0)
+    assert got[1] == end(2)
+    assert spans([got[0], got[2]]) == [("boot-a", 0, 2), ("boot-a", 2, 4)]
+    assert len(got) == 3
+    assert intake.stats()["gaps"] == 1  # the very first
+
+
+def test_an_episode_that_follows_without_the_end_of_the_one_before_waits_for_it(stack, intake):
+    actor = Actor(stack, intake)
+    actor.greet()
+    following = m.SegmentMessage(segment(first=2, episode=1))
+    actor.say(m.SegmentMessage(segment(n=2)), following, m.Heartbeat(1))
+    assert actor.hear() == m.Ack("boot-a", 0, received=2, reply_to=1, episode_open=True)
+    assert intake.stats()["gaps"] == 1
+    actor.say(end(2), following)
+    got = []
+    wait_until(lambda: got.extend(intake.poll(0.01)) or len(got) == 3)
+    assert got[1] == end(2)
+    again = actor.greet()
+    assert (again.received, again.episode_open) == (3, True)
+
+
+def test_the_end_that_a_dead_actor_left_is_waited_for(stack, intake):
+    actor = Actor(stack, intake)
+    actor.greet()
+    actor.say(m.SegmentMessage(segment(n=3)))
+    receive(intake, 3)
+    successor = Actor(stack, intake)
+    welcome = successor.greet(end=3, end_told=True)
+    assert (welcome.received, welcome.episode_open) == (3, True)
+    assert intake.ended() == []
+    successor.say(end(3))
+    wait_until(lambda: end(3) in intake.poll(0.01))
+    assert intake.ended() == ["boot-a"]
+
+
+def test_what_a_power_cut_took_from_a_dead_actor_is_not_waited_for(stack, intake):
+    """The learner received more than the journal still holds."""
+    actor = Actor(stack, intake)
+    actor.greet()
+    actor.say(m.SegmentMessage(segment(n=2, ending="truncated")), m.SegmentMessage(segment(first=2, episode=1)))
+    receive(intake, 3)
+    Actor(stack, intake).greet(end=2, end_told=True)
+    assert intake.ended() == ["boot-a"]
 
 
 def test_two_actors_at_once(stack, intake):

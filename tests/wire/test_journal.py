@@ -30,7 +30,7 @@ def test_what_was_appended_is_read(tmp_path):
         journal.append(original)
     records = list(journal.read_from(2))
     assert [(r.first, r.next) for r in records] == [(i, i + 1) for i in range(2, 6)]
-    assert all(r.segment("here").same_as(o) for r, o in zip(records, originals[2:], strict=True))
+    assert all(r.message("here").segment.same_as(o) for r, o in zip(records, originals[2:], strict=True))
     assert journal.pending() == []
     journal.close()
 
@@ -47,12 +47,12 @@ def test_a_successor_finds_what_the_dead_left(tmp_path):
     written(tmp_path, "dead-1")
     written(tmp_path, "dead-2", n=3)
     journal = Journal(tmp_path, 10)
-    assert journal.pending() == [("dead-1", 0, 10), ("dead-2", 0, 6)]
+    assert journal.pending() == [("dead-1", 0, 10, False), ("dead-2", 0, 6, False)]
     journal.append(segment("alive"))
-    assert journal.pending() == [("dead-1", 0, 10), ("dead-2", 0, 6)]
+    assert journal.pending() == [("dead-1", 0, 10, False), ("dead-2", 0, 6, False)]
     assert [r.first for r in journal.read_from(4, "dead-1")] == [4, 6, 8]
     journal.trim(10, "dead-1")
-    assert journal.pending() == [("dead-2", 0, 6)]
+    assert journal.pending() == [("dead-2", 0, 6, False)]
     journal.close()
     assert len(files(tmp_path)) == 2
 
@@ -62,7 +62,7 @@ def test_the_data_of_another_problem_stays_where_it_is(tmp_path):
     journal = Journal(tmp_path, 10, "pen")
     assert journal.pending() == []
     journal.fingerprint = "door"
-    assert journal.pending() == [("dead", 0, 10)]
+    assert journal.pending() == [("dead", 0, 10, False)]
     journal.close()
     assert len(files(tmp_path)) == 1
 
@@ -75,13 +75,13 @@ def test_a_torn_end_is_cut_at_every_length(tmp_path, caplog):
     for length in range(with_two, len(whole)):
         path.write_bytes(whole[:length])
         journal = Journal(tmp_path, 10)
-        assert journal.pending() == [("boot-a", 0, 4)]
+        assert journal.pending() == [("boot-a", 0, 4, False)]
         assert path.stat().st_size == with_two
         journal.close()
     path.write_bytes(whole[:with_two] + bytes(4096))  # what a power cut leaves on some file systems
     with caplog.at_level(logging.WARNING):
         journal = Journal(tmp_path, 10)
-    assert journal.pending() == [("boot-a", 0, 4)]
+    assert journal.pending() == [("boot-a", 0, 4, False)]
     assert "cut a torn end of 4096 bytes" in caplog.text
     journal.close()
 
@@ -93,7 +93,7 @@ def test_a_flipped_bit_is_not_delivered(tmp_path):
     data[-100] ^= 1
     path.write_bytes(data)
     journal = Journal(tmp_path, 10)
-    assert journal.pending() == [("boot-a", 0, 4)]
+    assert journal.pending() == [("boot-a", 0, 4, False)]
     journal.close()
 
 
@@ -130,7 +130,7 @@ def test_an_unfinished_journal_is_kept_on_close(tmp_path):
     journal.trim(2)
     journal.close()
     journal = Journal(tmp_path, 10)
-    assert journal.pending() == [("boot-a", 0, 3)]
+    assert journal.pending() == [("boot-a", 0, 3, False)]
     journal.close()
 
 

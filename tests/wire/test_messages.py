@@ -19,10 +19,11 @@ PLAIN = [
     m.Stop("b"),
     m.Ping("b", 4),
     m.Bye("b"),
-    m.ActorHello("b", problem(), lockstep=False, next_sequence=5, end_sequence=9),
+    m.ActorHello("b", problem(), lockstep=False, next_sequence=5, end_sequence=9, end_told=True),
     m.LearnerWelcome("run-1", "f" * 16, "b", committed=4, received=6),
     m.SayHello(),
-    m.Ack("b", 4, 6, reply_to=2),
+    m.EpisodeEnd("b", 6, 1, "truncated", "the robot fell silent"),
+    m.Ack("b", 4, 6, reply_to=2, episode_open=True),
     m.Grant("b", 100, 7),
     m.Heartbeat(3, {"lateness_p50": 0.5}),
     m.Event("the learner came back", "info"),
@@ -69,6 +70,14 @@ def test_segments_come_back_equal(n, first, ending):
         (
             Message("grant", {"boot": "b", "until_sequence": True, "policy_version": 1}),
             "field 'until_sequence' is 'True'",
+        ),
+        (
+            Message("episode_end", {"boot": "b", "sequence": 1, "episode": 0, "ending": "over", "cause": ""}),
+            "field 'ending' is 'over'",
+        ),
+        (
+            Message("episode_end", {"boot": "b", "sequence": 1, "episode": 0, "ending": "terminated", "cause": ""}),
+            "a episode_end that is none .* Expected 'truncated' or 'unknown'",
         ),
         (Message("heartbeat", {"number": 1, "stats": {"a": "b"}}), r"field 'stats\.a' is 'b'"),
         (Message("welcome", {"boot": "b", "spec": "[]", "lockstep": True}), "a description that is none"),

@@ -54,8 +54,9 @@ def learn(stack):
 
 
 @pytest.fixture
-def connect(stack):
+def connect(stack, tmp_path):
     def make(address, journal=None, boot=BOOT, **kwargs):
+        journal = journal or stack.enter_context(contextlib.closing(Journal(tmp_path / "own", 10)))
         return stack.enter_context(contextlib.closing(ActorUplink(address, boot, problem(), True, journal, **kwargs)))
 
     return make
@@ -154,6 +155,47 @@ def test_a_segment_lost_on_the_way_is_noticed_by_the_next_heartbeat(connect):
             again = hear()[1]
         assert again.segment.same_as(segment(first=2))
         assert uplink.committed == 2
+
+
+def test_an_end_that_was_lost_is_sent_again_although_nothing_follows(connect):
+    """A robot that was stopped by a fault: no transition comes after the end."""
+    with zmq.Context() as context, context.socket(zmq.ROUTER) as sock:
+        uplink = connect(f"tcp://127.0.0.1:{sock.bind_to_random_port('tcp://127.0.0.1')}")
+        uplink.offer(segment(n=2))
+        uplink.end_episode(0, "truncated", "the robot fell silent")
+        end = m.EpisodeEnd(BOOT, 2, 0, "truncated", "the robot fell silent")
+
+        def hear(*kinds):
+            while sock.poll(20_000):
+                identity, data = sock.recv_multipart()
+                if isinstance(message := m.from_bytes(data, "actor"), kinds):
+                    return identity, message
+            raise AssertionError("no answer")
+
+        identity, _ = hear(m.ActorHello)
+        sock.send_multipart([identity, m.to_bytes(m.LearnerWelcome("r", problem().fingerprint, BOOT, 0, 0))])
+        assert hear(m.SegmentMessage)[1].segment.next_sequence == 2
+        assert hear(m.EpisodeEnd)[1] == end
+        _, heartbeat = hear(m.Heartbeat)
+        sock.send_multipart([identity, m.to_bytes(m.Ack(BOOT, 0, 2, heartbeat.number, episode_open=True))])
+        assert hear(m.EpisodeEnd, m.SegmentMessage)[1] == end
+        assert not uplink.flush(0)
+        sock.send_multipart([identity, m.to_bytes(m.Ack(BOOT, 2, 2))])
+        assert uplink.flush(20)
+
+
+def test_a_dead_actor_s_last_end_is_delivered(learn, connect, stack, tmp_path):
+    dead = Journal(tmp_path, 10, problem().fingerprint)
+    dead.append(segment("dead", n=3))
+    dead.append(m.EpisodeEnd("dead", 3, 0, "truncated", "the robot fell silent"))
+    dead.close()
+    learner, got = learn(), []
+    uplink = connect(learner.address, stack.enter_context(contextlib.closing(Journal(tmp_path, 10))))
+    wait_until(lambda: got.extend(learner.intake.poll(0.01)) or len(got) == 2)
+    assert got[1] == m.EpisodeEnd("dead", 3, 0, "truncated", "the robot fell silent")
+    assert learner.intake.ended() == ["dead"]
+    learner.intake.acknowledge("dead", 3)
+    assert uplink.flush(20)
 
 
 def test_a_new_welcome_tells_where_to_go_on(connect):
@@ -268,16 +310,18 @@ def test_what_a_dead_actor_left_is_delivered_by_its_successor(learn, connect, st
 
 
 def test_an_error_in_the_thread_reaches_the_caller(learn, connect, journal, monkeypatch):
-    uplink = connect(learn().address, journal)
+    learner = learn()
+    uplink = connect(learner.address, journal)
 
-    def fail(segment):
+    def fail(sequence, boot):
         raise StoreError(journal.directory, "the disk is gone", "Mount it.")
 
-    monkeypatch.setattr(journal, "append", fail)
+    monkeypatch.setattr(journal, "trim", fail)
     uplink.offer(segment())
-    wait_until(lambda: not uplink._thread.is_alive())
+    wait_until(lambda: learner.work() or not uplink._thread.is_alive())
     for call in (
         lambda: uplink.offer(segment(first=1)),
+        lambda: uplink.end_episode(0, "truncated", "a stop"),
         lambda: uplink.flush(60),
         lambda: uplink.wait_grant(1, 60),
         lambda: uplink.set_heartbeat({}),
@@ -292,27 +336,33 @@ def test_what_cannot_be_offered(learn, connect):
         uplink.offer(segment("other"))
     with pytest.raises(DataError, match="at most 20000 bytes"):
         uplink.offer(segment(n=1000))
+    uplink.end_episode(0, "truncated", "nothing goes on: no end to be told")
+    uplink.offer(segment())
+    with pytest.raises(DataError, match=r"it is of episode 1\. Expected the end of episode 0 before it"):
+        uplink.offer(segment(first=1, episode=1))
+    with pytest.raises(DataError, match=r"it is of episode 1\. Expected one of episode 0"):
+        uplink.end_episode(1, "truncated", "a stop")
+    with pytest.raises(DataError, match="ending is 'terminated'"):
+        uplink.end_episode(0, "terminated", "solved")
     with pytest.raises(ConfigError, match=r"link\.insecure=true"):
-        connect("tcp://10.0.0.7:5561")
+        connect("tcp://10.0.0.7:5561", uplink._journal)
 
 
-def test_offering_does_not_wait_for_a_slow_disk(learn, connect, journal, monkeypatch):
+def test_what_was_offered_is_journalled_when_offer_returns(learn, connect, journal, monkeypatch):
+    """Also while the disk takes its time to make it durable."""
     uplink = connect(learn().address, journal)
-    gate, real = threading.Event(), journal.append
-
-    def slow(segment):
-        assert gate.wait(20)
-        return real(segment)
-
-    monkeypatch.setattr(journal, "append", slow)
-    for i in range(50):
+    uplink.offer(segment())  # makes the file
+    gate = threading.Event()
+    monkeypatch.setattr("os.fsync", lambda descriptor: gate.wait(20))
+    for i in range(1, 50):
         uplink.offer(segment(first=i))
-    assert journal.stats()["journal_files"] == 0
+        assert [r.first for r in journal.read_from(i)] == [i]
+    uplink.end_episode(0, "truncated", "a stop")
+    assert [r.after for r in journal.read_from(50)] == [(50, True)]
     gate.set()
-    wait_until(lambda: uplink.stats()["outbox"] == 0)
 
 
-def test_closing_journals_what_was_offered(learn, connect, journal):
+def test_closing_leaves_what_was_offered_in_the_journal(learn, connect, journal):
     learner = learn()
     address = learner.address
     learner.close()
@@ -346,26 +396,3 @@ def test_a_learner_that_falls_silent_is_not_connected(learn, connect, monkeypatc
     wait_until(lambda: learner.work() or uplink.connected)
     wait_until(lambda: not uplink.connected)
     wait_until(lambda: learner.work() or uplink.connected)
-
-
-def test_an_actor_that_offers_without_pause_does_not_hold_up_what_it_offered(learn, connect, tmp_path):
-    class Endless(Journal):
-        """Each time that something is journalled, more is offered."""
-
-        offered = 1
-
-        def append(self, given):
-            if self.offered < 10_000 and not received:
-                self.offered += 1
-                uplink.offer(segment(first=given.next_sequence))
-            return super().append(given)
-
-    received = []
-    learner = learn()
-    with contextlib.closing(Endless(tmp_path, 100)) as journal:
-        uplink = connect(learner.address, journal)
-        wait_until(lambda: learner.work() or uplink.connected)
-        uplink.offer(segment(first=0))
-        wait_until(lambda: received.extend(learner.intake.poll(0.01)) or received)
-        assert journal.offered < 10_000
-        uplink.close()
