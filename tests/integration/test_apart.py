@@ -80,6 +80,7 @@ def turned_away(tmp_path: Path, demos: Path, learner: Verb) -> None:
         ["actor", "experiment=point", f"run.root={tmp_path}", "run.name=other", *words]
         + [
             "~robot.driver.address",
+            "~robot.driver.security",
             "robot.driver._target_=rlpd_robot.robot.fake.FakeDriver",
             "+robot.driver.period_s=0.05",
         ],
