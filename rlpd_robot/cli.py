@@ -17,6 +17,8 @@ usage: rlpd-robot VERB [key=value …]
   sim              the MuJoCo stand-in alone, speaking the robot's protocol
   eval             deterministic episodes with a trained policy
   arm              a person's word, after a look at the robot: clear the actor's fault
+  pin VERSION      have the running actor go back to an earlier policy, and stay with it
+  unpin            have the running actor take the newest policy again
   status           one sentence from the running actor
   keys DIR         make the keys that let links leave the machine
   demos info PATH      what a demonstration store holds
@@ -123,7 +125,7 @@ def _eval(words: list[str]) -> int:
     return run_eval(settings, build)
 
 
-def _word(word: str) -> Callable[[list[str]], int]:
+def _word(word: str, **arguments: str) -> Callable[[list[str]], int]:
     """A verb that asks the running actor, and prints its sentence."""
 
     def verb(words: list[str]) -> int:
@@ -135,7 +137,7 @@ def _word(word: str) -> Callable[[list[str]], int]:
         from rlpd_robot.wire.control import ask
 
         link = settings.link
-        print(ask(link.control, word, {}, link.timeout_s, settings.security))
+        print(ask(link.control, word, arguments, link.timeout_s, settings.security))
         return 0
 
     return verb
@@ -150,6 +152,13 @@ def _keys(words: list[str]) -> int:
     from rlpd_robot.run.keys import run_keys
 
     return run_keys(Path(words[0]))
+
+
+def _pin(words: list[str]) -> int:
+    if not words or not (words[0].isascii() and words[0].isdigit()):
+        print("usage: rlpd-robot pin VERSION [key=value …]", file=sys.stderr)
+        return 2
+    return _word("pin", version=words[0])(words[1:])
 
 
 def _demos(words: list[str]) -> int:
@@ -216,6 +225,8 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "keys": _keys,
     "demos": _demos,
     "arm": _word("arm"),
+    "pin": _pin,
+    "unpin": _word("unpin"),
     "status": _word("status"),
     "bench": _bench,
 }

@@ -100,6 +100,7 @@ _Schema = make_dataclass(
         ("safety", _SafetySchema, field(default_factory=_SafetySchema)),
         ("sim", _SimSchema, field(default_factory=_SimSchema)),
         ("resume", str, field(default="auto")),
+        ("policy", str, field(default="latest")),
         *((name, Any, _schema(cls)) for name, cls in _GROUPS.items()),
     ],
 )
@@ -171,6 +172,7 @@ def _settings(composed: DictConfig) -> Settings:
         task=data["task"],
         safety=_make(SafetySettings, "safety", data),
         resume=data["resume"],
+        policy=data["policy"],
         **{name: _make(cls, name, data) for name, cls in _GROUPS.items()},
     )
 

@@ -10,19 +10,19 @@ from pathlib import Path
 import numpy as np
 
 from rlpd_robot.errors import DataError, FaultError, PeerRefusedError, PeerTimeoutError, RlpdRobotError
-from rlpd_robot.policy.base import Policy, RandomPolicy
-from rlpd_robot.policy.numpy_actor import NumpyActor
-from rlpd_robot.policy.snapshot_file import check_snapshot
 from rlpd_robot.robot.control_loop import ControlLoop
 from rlpd_robot.robot.driver import Driver
 from rlpd_robot.robot.episode import EpisodeSummary
 from rlpd_robot.robot.safety import SafetyLimits
 from rlpd_robot.robot.task import Task, problem_of
 from rlpd_robot.run.directory import make_directory, remove_unused_journal
+from rlpd_robot.run.episode_count import EpisodeCount
+from rlpd_robot.run.policy_archive import PolicyArchive
+from rlpd_robot.run.policy_source import PolicySource
 from rlpd_robot.run.settings import Settings
 from rlpd_robot.spec import ProblemSpec
-from rlpd_robot.timing import Histogram, SystemClock
-from rlpd_robot.types import PolicySnapshot, Segment, Transition
+from rlpd_robot.timing import SystemClock
+from rlpd_robot.types import Segment, Transition
 from rlpd_robot.wire.control import ControlServer
 from rlpd_robot.wire.journal import Journal
 from rlpd_robot.wire.messages import Grant
@@ -53,63 +53,6 @@ def run_actor(settings: Settings, driver: Driver, task: Task, stop: threading.Ev
     return 0
 
 
-class PolicySource:
-    """The newest policy that passed its checks; counts those that did not.
-
-    Args:
-        subscriber: where snapshots come from.
-        problem: what they must fit.
-        seed: of the exploration noise.
-    """
-
-    def __init__(self, subscriber: PolicySubscriber, problem: ProblemSpec, seed: int) -> None:
-        self.policy: Policy | None = None
-        self.received = self.refused = 0
-        self.age = Histogram()
-        self._subscriber, self._problem = subscriber, problem
-        self._rng = np.random.default_rng([seed, 0xAC])
-        self._since = time.monotonic()
-
-    def seconds_old(self) -> float:
-        """How long ago the policy came [s]."""
-        return time.monotonic() - self._since
-
-    def take(self, snapshot: PolicySnapshot | None) -> None:
-        """Act with this snapshot from the next tick on, unless something is wrong with it."""
-        if snapshot is None:
-            return
-        try:
-            if snapshot.arrays:
-                check_snapshot(snapshot, self._problem)
-                self.policy = NumpyActor(snapshot, self._rng)
-            elif snapshot.fingerprint != self._problem.fingerprint:
-                raise DataError("Policy", "it asks for random actions of another robot or task", "one of this problem")
-            else:  # the learner asks for uniform random actions
-                self.policy = RandomPolicy(self._problem.action_size, self._rng)
-                self.policy.version = snapshot.version
-        except RlpdRobotError:
-            self.refused += 1  # the last good one goes on acting
-            return
-        self.received += 1
-        self._since = time.monotonic()
-
-    def newest(self) -> Policy:
-        """For each tick: never waits."""
-        self.take(self._subscriber.poll())
-        return self.current()
-
-    def current(self) -> Policy:
-        """As `newest`, without looking for a newer one: in lock-step the learner says when."""
-        assert self.policy is not None
-        self.age.add(time.monotonic() - self._since)
-        return self.policy
-
-    def wait(self, version: int, timeout_s: float) -> None:
-        """Lock-step: take exactly this version, if it comes in time."""
-        if self.policy is None or self.policy.version < version:
-            self.take(self._subscriber.wait(version, timeout_s))
-
-
 class Actor:
     """Wiring of one actor."""
 
@@ -131,9 +74,10 @@ class Actor:
             link.data, boot, problem, driver.lockstep, self._journal, 0, settings.security, link.max_message_bytes
         )
         self._subscriber = PolicySubscriber(link.policy, not driver.lockstep, settings.security, link.max_message_bytes)
-        self._source = PolicySource(self._subscriber, problem, settings.run.seed)
+        self._archive = PolicyArchive(directory.parent)
+        self._source = PolicySource(self._subscriber, problem, settings.run.seed, self._archive, self._warn)
+        self._count = EpisodeCount(directory / "episodes")
         self._grant: Grant | None = None
-        self._episodes = 0
         self._next_heartbeat_s = 0.0
         self._loop = ControlLoop(
             driver,
@@ -158,9 +102,7 @@ class Actor:
         Raises:
             PeerTimeoutError, PeerRefusedError: the learner, not the robot, was not there or would not have us.
         """
-        link, robot = self._settings.link, self._problem.robot.name
-        print(f"connected to robot '{robot}'; waiting for a policy from the learner at {link.policy}", flush=True)
-        self._wait_for_policy()
+        self._choose_policy()
         if not self._stop.is_set():
             self._loop.warm_up()
         while not self._stop.is_set():
@@ -177,7 +119,7 @@ class Actor:
         """Hand over the rest, as far as a learner is there to take it, and say how it went."""
         try:
             self._control.close()
-            self._uplink.end_episode(self._episodes, "truncated", "actor ended")  # one that a bug has cut short
+            self._uplink.end_episode(self._count.begun - 1, "truncated", "actor ended")  # one that a bug has cut short
             self._uplink.set_heartbeat(self.stats())
             if self._uplink.connected:
                 self._uplink.flush(self._settings.link.timeout_s)
@@ -185,6 +127,7 @@ class Actor:
                 (self._directory.parent / STATUS).write_text(json.dumps(self.stats(), indent=1))
         finally:
             self._subscriber.close()
+            self._archive.close()
             self._uplink.close()
             self._journal.close()
             if not self._loop.next_sequence:  # turned away, for instance
@@ -211,13 +154,10 @@ class Actor:
         """Everything countable, by name."""
         return {
             "steps": float(self._loop.next_sequence),
-            "episodes": float(self._episodes),
+            "episodes": float(self._count.begun),
             "lockstep": float(self._driver.lockstep),
             "nominal_period_ms": 1e3 * self._problem.robot.period_s,
-            "policies_received": float(self._source.received),
-            "policies_refused": float(self._source.refused),
-            "policy_version": float(self._source.policy.version if self._source.policy else -1),
-            **self._source.age.summary("policy_age_s"),
+            **self._source.stats(),
             **self._loop.stats(),
             **self._uplink.stats(),
         }
@@ -229,28 +169,34 @@ class Actor:
                 return self.arm()
             case "status":
                 return self._status()
-        raise DataError("Word to the actor", f"there is no {word[:40]!r}", "arm or status")
+            case "pin":
+                return self._source.pin(_version(arguments.get("version", "")))
+            case "unpin":
+                return self._source.unpin()
+        raise DataError("Word to the actor", f"there is no {word[:40]!r}", "arm, pin, status or unpin")
 
     def _status(self) -> str:
-        policy, fault = self._source.policy, self._loop.fault
+        policy, fault = self._source.acting, self._loop.fault
         acting = f"policy {policy.version} acts" if policy is not None else "no policy yet"
+        acting += ", pinned" if self._source.pinned else ""
         waiting = int(self._uplink.stats()["uncommitted"])
         return (
-            f"{'FAULT: ' + fault if fault else 'no fault'}; episode {self._episodes}, "
+            f"{'FAULT: ' + fault if fault else 'no fault'}; {self._count.begun} episodes, "
             f"{self._loop.next_sequence} transitions, {waiting} not acknowledged; {acting}"
         )
 
     def _run_episode(self) -> None:
         every = self._settings.actor.greedy_every
-        explore = not (every and self._episodes % every == every - 1)
-        seed = _reset_seed(self._settings.run.seed, self._episodes)
+        episode = self._count.begin()
+        self._source.begin_episode(episode)
+        explore = not (every and episode % every == every - 1)
+        seed = _reset_seed(self._settings.run.seed, episode)
         try:
-            print(_line(self._loop.run_episode(self._episodes, seed, explore)), flush=True)
+            print(_line(self._loop.run_episode(episode, seed, explore)), flush=True)
         except FaultError as error:
             print(f"{error}", flush=True)
             self._uplink.tell(str(error), "error")
             self._beat(now=True)
-        self._episodes += 1
 
     def _beat(self, now: bool = False) -> None:
         """Give the heartbeat new figures, twice a second."""
@@ -259,10 +205,23 @@ class Actor:
             self._uplink.set_heartbeat(self.stats())
             self._control.check()
 
-    def _wait_for_policy(self) -> None:
-        self._wait(
-            lambda: self._source.policy is not None, lambda: self._source.take(self._subscriber.wait(0, _TURN_S))
-        )
+    def _warn(self, text: str) -> None:
+        print(text, flush=True)
+        self._uplink.tell(text, "warning")
+
+    def _choose_policy(self) -> None:
+        """What acts at first: the pinned one; the newest on disk, by the wall clock; else the learner's first."""
+        link, version = self._settings.link, self._settings.pinned_version
+        if version is not None:
+            self._source.pin(version)
+        elif not self._driver.lockstep:
+            self._source.begin_from_archive()
+        policy, robot = self._source.acting, f"connected to robot '{self._problem.robot.name}'; "
+        if policy is not None:
+            print(f"{robot}policy {policy.version} from the disk of this machine acts", flush=True)
+            return
+        print(f"{robot}waiting for a policy from the learner at {link.policy}", flush=True)
+        self._wait(lambda: self._source.has(0), lambda: self._source.wait(0, _TURN_S))
 
     def _leave_or_end(self, sequence: int) -> None:
         """A learner that does not come, or refuses, is no fault of the robot: the episode and this process end."""
@@ -283,11 +242,9 @@ class Actor:
         grant = self._grant
         if grant is not None and not self._stop.is_set():
             self._wait(
-                lambda: self._has(grant.policy_version), lambda: self._source.wait(grant.policy_version, _TURN_S)
+                lambda: self._source.has(grant.policy_version),
+                lambda: self._source.wait(grant.policy_version, _TURN_S),
             )
-
-    def _has(self, version: int) -> bool:
-        return self._source.policy is not None and self._source.policy.version >= version
 
     def _wait(self, done: Callable[[], bool], turn: Callable[[], None]) -> None:
         """Take turns until done, told to stop, refused, or out of patience."""
@@ -303,6 +260,12 @@ class Actor:
                     self._settings.actor.policy_s,
                     "Start `rlpd-robot learner` with the same link settings.",
                 )
+
+
+def _version(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise DataError("Word to the actor", f"the version to pin is {text[:40]!r}", "a whole number")
+    return int(text)
 
 
 def _reset_seed(seed: int, episode: int) -> int:

@@ -180,6 +180,7 @@ class Settings:
 
     Attributes:
         resume: whether a run's directory that exists is gone on with, without a question, or refused.
+        policy: which one the actor acts with: "latest", or "pin:VERSION".
     """
 
     robot: RobotSettings
@@ -194,10 +195,14 @@ class Settings:
     eval: EvalSettings = field(default_factory=EvalSettings)
     collect: CollectSettings = field(default_factory=CollectSettings)
     resume: str = "auto"
+    policy: str = "latest"
 
     def __post_init__(self) -> None:
         if self.resume not in get_args(Resume):
             raise ConfigError("resume", self.resume, f"one of {', '.join(map(repr, get_args(Resume)))}")
+        pinned = self.policy.removeprefix("pin:")
+        if self.policy != "latest" and (pinned == self.policy or not (pinned.isascii() and pinned.isdigit())):
+            raise ConfigError("policy", self.policy, "'latest', or 'pin:' and a version such as pin:12")
         for key in ADDRESSES:
             address = getattr(self.link, key)
             if address.startswith("tcp://") and address.rpartition(":")[2] in ("*", "0"):
@@ -208,6 +213,11 @@ class Settings:
     def security(self) -> Security:
         """Of every link."""
         return Security(self.link.keys, self.link.insecure)
+
+    @property
+    def pinned_version(self) -> int | None:
+        """The policy that a person chose to act, whatever the learner publishes; None: the newest."""
+        return None if self.policy == "latest" else int(self.policy.removeprefix("pin:"))
 
 
 def _at_least(key: str, value: float, low: float) -> None:

@@ -62,7 +62,7 @@ def test_a_learner_is_killed_and_started_again_while_the_robot_moves_on(
     assert executed["uncommitted"] == 0
     assert executed["deadline_misses"] >= 0
     assert executed["policies_received"] > 2
-    assert executed["policies_refused"] == 0
+    assert executed["policies_refused"] == executed["policies_refused_older"]  # until it heard how far the actor is
     assert list((run / "actor" / "journal").glob("*.journal")) == []
     account = read_json(run / "learner.json")
     assert account["env_steps"] == len(rows)
