@@ -1,6 +1,7 @@
 """`rlpd-robot VERB …`: each verb imports its own module when it is called, so that help answers at once."""
 
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -15,6 +16,7 @@ usage: rlpd-robot VERB [key=value …]
   actor            the robot's side alone: act, journal, send
   learner          the learner's side alone: receive, commit, update, publish
   sim              the MuJoCo stand-in alone, speaking the robot's protocol
+  serve            actions for foreign programs, in any language (docs/policy_server.md)
   eval             deterministic episodes with a trained policy
   arm              a person's word, after a look at the robot: clear the actor's fault
   pin VERSION      have the running actor go back to an earlier policy, and stay with it
@@ -143,6 +145,20 @@ def _word(word: str, **arguments: str) -> Callable[[list[str]], int]:
     return verb
 
 
+def _serve(words: list[str]) -> int:
+    # The networks are small: more threads make the matrix products slower, and steal the actor's core.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from rlpd_robot.config import load
+
+    settings, text = load("serve", _without_cfg(words))
+    if "--cfg" in words:
+        return _show(text)
+    from rlpd_robot.run.serve import run_serve
+    from rlpd_robot.run.stopping import stop_on_signals
+
+    return run_serve(settings, stop_on_signals())
+
+
 def _keys(words: list[str]) -> int:
     if len(words) != 1 or words[0].startswith("-") or "=" in words[0]:
         print("usage: rlpd-robot keys DIR", file=sys.stderr)
@@ -222,6 +238,7 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "learner": _learner,
     "sim": _sim,
     "eval": _eval,
+    "serve": _serve,
     "keys": _keys,
     "demos": _demos,
     "arm": _word("arm"),

@@ -37,6 +37,7 @@ from rlpd_robot.run.settings import (
     Recipe,
     RobotSettings,
     RunSettings,
+    ServeSettings,
     Settings,
 )
 from rlpd_robot.wire.settings import LinkSettings
@@ -90,6 +91,7 @@ _GROUPS = {
     "learner": LearnerSettings,
     "eval": EvalSettings,
     "collect": CollectSettings,
+    "serve": ServeSettings,
 }
 
 _Schema = make_dataclass(

@@ -1,5 +1,6 @@
 """Settings of the processes, as frozen dataclasses; `config.py` fills them from YAML. No JAX, no Hydra here."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -149,6 +150,28 @@ class CollectSettings:
         _at_least("collect.max_attempts", self.max_attempts, 0)
 
 
+@dataclass(frozen=True)
+class ServeSettings:
+    """`rlpd-robot serve`: actions for foreign clients.
+
+    Attributes:
+        policy: file of the policy that acts; none: the learner's newest, from `link.policy`.
+        explore: sample from the policy; otherwise its most likely action.
+        seed: of the exploration.
+        max_observation: an observation with a larger magnitude in it is refused.
+    """
+
+    policy: str | None = None
+    explore: bool = False
+    seed: int = 0
+    max_observation: float = 1e6
+
+    def __post_init__(self) -> None:
+        _seed("serve.seed", self.seed)
+        if not 0 < self.max_observation < math.inf:
+            raise ConfigError("serve.max_observation", self.max_observation, "a finite number above 0")
+
+
 Recipe = Mapping[str, Any]
 """`{_target_: dotted.name, **arguments}`: how to make something that this package must not import."""
 
@@ -194,6 +217,7 @@ class Settings:
     learner: LearnerSettings = field(default_factory=LearnerSettings)
     eval: EvalSettings = field(default_factory=EvalSettings)
     collect: CollectSettings = field(default_factory=CollectSettings)
+    serve: ServeSettings = field(default_factory=ServeSettings)
     resume: str = "auto"
     policy: str = "latest"
 

@@ -164,9 +164,9 @@ class PolicySubscriber:
         self._received = self._repeats = 0
         self._rubbish = Complaints(_log)
 
-    def poll(self) -> PolicySnapshot | None:
-        """The next snapshot that was not returned before, or None. Never waits."""
-        return self._receive(0)
+    def poll(self, timeout_s: float = 0.0) -> PolicySnapshot | None:
+        """The next snapshot that was not returned before, or None. Without a time it never waits."""
+        return self._receive(int(1e3 * timeout_s))
 
     def wait(self, version: int, timeout_s: float) -> PolicySnapshot | None:
         """The first snapshot of at least this version; None when there is none in time.
