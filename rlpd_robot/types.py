@@ -80,14 +80,14 @@ class Transition:
 
 
 _COLUMNS: dict[str, Any] = {
-    "actions": np.float32,
-    "proposed_actions": np.float32,
-    "rewards": np.float32,
-    "success": np.bool_,
-    "intervened": np.bool_,
-    "safety": np.uint16,
-    "policy_versions": np.int64,
-    "stamps_s": np.float64,
+    "actions": np.dtype(np.float32),
+    "proposed_actions": np.dtype(np.float32),
+    "rewards": np.dtype(np.float32),
+    "success": np.dtype(np.bool_),
+    "intervened": np.dtype(np.bool_),
+    "safety": np.dtype(np.uint16),
+    "policy_versions": np.dtype(np.int64),
+    "stamps_s": np.dtype(np.float64),
 }
 
 
@@ -138,7 +138,7 @@ class Segment:
             column = getattr(self, name)
             if len(column) != n or column.dtype != dtype:
                 raise DataError(
-                    where, f"{name} has shape {column.shape} and dtype {column.dtype}", f"{n} rows of {np.dtype(dtype)}"
+                    where, f"{name} has shape {column.shape} and dtype {column.dtype}", f"{n} rows of {dtype}"
                 )
         for name in ("actions", "proposed_actions"):
             if getattr(self, name).ndim != 2:
@@ -146,11 +146,10 @@ class Segment:
 
     def _check_values(self, where: str) -> None:
         for name in ("observations", "actions", "proposed_actions", "rewards", "stamps_s"):
-            bad = ~np.isfinite(getattr(self, name))
-            if bad.any():
-                raise DataError(
-                    where, f"{name} holds a non-finite number at index {np.argwhere(bad)[0].tolist()}", "finite values"
-                )
+            finite = np.isfinite(getattr(self, name))
+            if not finite.all():
+                index = np.argwhere(~finite)[0].tolist()
+                raise DataError(where, f"{name} holds a non-finite number at index {index}", "finite values")
         for name in ("actions", "proposed_actions"):
             size = float(np.abs(getattr(self, name)).max(initial=0.0))
             if size > 1.0:
@@ -205,9 +204,9 @@ class Segment:
             first_sequence=first.sequence,
             episode=first.episode,
             first_step=first.step,
-            observations=np.stack([*(t.observation for t in transitions), last.next_observation]).astype(np.float32),
-            actions=np.stack([t.action for t in transitions]).astype(np.float32),
-            proposed_actions=np.stack([t.proposed_action for t in transitions]).astype(np.float32),
+            observations=np.array([*(t.observation for t in transitions), last.next_observation], np.float32),
+            actions=np.array([t.action for t in transitions], np.float32),
+            proposed_actions=np.array([t.proposed_action for t in transitions], np.float32),
             rewards=np.array([t.reward for t in transitions], np.float32),
             success=np.array([t.success for t in transitions], np.bool_),
             intervened=np.array([t.intervened for t in transitions], np.bool_),

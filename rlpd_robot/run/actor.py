@@ -17,6 +17,7 @@ from rlpd_robot.robot.safety import SafetyLimits
 from rlpd_robot.robot.task import Task, problem_of
 from rlpd_robot.run.directory import make_directory, remove_unused_journal
 from rlpd_robot.run.episode_count import EpisodeCount
+from rlpd_robot.run.journal_watch import JournalWatch
 from rlpd_robot.run.policy_archive import PolicyArchive
 from rlpd_robot.run.policy_source import PolicySource
 from rlpd_robot.run.settings import Settings
@@ -77,6 +78,7 @@ class Actor:
         self._archive = PolicyArchive(directory.parent)
         self._source = PolicySource(self._subscriber, problem, settings.run.seed, self._archive, self._warn)
         self._count = EpisodeCount(directory / "episodes")
+        self._watch = JournalWatch(self._journal, self._uplink.tell)
         self._grant: Grant | None = None
         self._next_heartbeat_s = 0.0
         self._loop = ControlLoop(
@@ -106,12 +108,10 @@ class Actor:
         if not self._stop.is_set():
             self._loop.warm_up()
         while not self._stop.is_set():
-            if self._loop.fault is None:
+            if self._loop.fault is None and self._watch.has_room():
                 self._run_episode()
             else:
-                self._loop.hold()
-                self._beat()
-                self._stop.wait(_HOLD_S)
+                self._hold()
         if self._learner_error is not None:
             raise self._learner_error
 
@@ -134,8 +134,13 @@ class Actor:
                 remove_unused_journal(self._journal.directory, self._settings.run.directory)
 
     def on_transition(self, transition: Transition) -> None:
-        """Journal it, at once."""
+        """Journal it, at once.
+
+        Raises:
+            StoreError: the disk refuses; the transition is kept in memory, and the episode must end.
+        """
         self._uplink.offer(Segment.from_transitions([transition]))
+        self._watch.look()
         self._beat()
 
     def on_episode(self, summary: EpisodeSummary) -> None:
@@ -187,7 +192,11 @@ class Actor:
 
     def _run_episode(self) -> None:
         every = self._settings.actor.greedy_every
-        episode = self._count.begin()
+        try:
+            episode = self._count.begin()
+        except OSError as error:
+            self._watch.refused(f"the disk refuses ({error}); make room on it")
+            return self._hold()
         self._source.begin_episode(episode)
         explore = not (every and episode % every == every - 1)
         seed = _reset_seed(self._settings.run.seed, episode)
@@ -197,6 +206,12 @@ class Actor:
             print(f"{error}", flush=True)
             self._uplink.tell(str(error), "error")
             self._beat(now=True)
+
+    def _hold(self) -> None:
+        """Between episodes: keep the robot stopped, and look at it."""
+        self._loop.hold()
+        self._beat()
+        self._stop.wait(_HOLD_S)
 
     def _beat(self, now: bool = False) -> None:
         """Give the heartbeat new figures, twice a second."""

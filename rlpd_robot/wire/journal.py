@@ -1,20 +1,16 @@
 """What an actor did, on its own disk, until the learner has it on its own.
 
-One directory, files `<boot>-<first sequence>.journal`, each a sequence of records: length and CRC-32 of what follows
-(uint32 each), first sequence (uint64), transitions (uint32, the highest bit set when they end their episode), then the
-segment as one encoded message, or with no transition how an episode ended. The first record of a file carries the
-fingerprint of the problem. Appending is one write, so that a killed process
-leaves at worst one torn record at the end, which the next one cuts off; a second thread makes the disk hold it.
+Appending is one write in the caller's thread, so that a killed process leaves at worst one torn record; a second thread
+makes the disk hold it. A disk that refuses loses nothing while the process lives: what it has not confirmed stays in
+memory and is written again, to a new file, until it is confirmed.
 """
 
-import itertools
+import contextlib
 import logging
 import os
-import struct
 import threading
-import zlib
+from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,60 +18,26 @@ from filelock import FileLock, Timeout
 
 from rlpd_robot.errors import ConfigError, DataError, StoreError, StoreLockedError
 from rlpd_robot.types import Segment
-from rlpd_robot.wire.messages import EpisodeEnd, SegmentMessage, from_bytes, to_bytes
+from rlpd_robot.wire.journal_file import (
+    JournalFile,
+    Position,
+    Record,
+    create,
+    next_number,
+    read_records,
+    scan,
+    sync_directory,
+    to_record,
+)
+from rlpd_robot.wire.messages import EpisodeEnd
 
 SYNC_S = 0.5
-"""Longest time that a record waits to be forced onto the disk."""
+"""Longest time that a record waits to be forced onto the disk, and between two attempts on a disk that refuses."""
 
 _FILE_BYTES = 8_000_000  # one file: what has been acknowledged is deleted file by file
-_RECORD = struct.Struct(
-    "<IIQI"
-)  # length of the payload, CRC-32 of all that follows it here, first sequence, transitions and `_ENDS`
-_ENDS = 1 << 31
 _CLOSE_S = 10.0
-_SUFFIX = ".journal"
 
 _log = logging.getLogger(__name__)
-
-
-Position = tuple[int, bool]
-"""How far a boot has come: its next sequence number, and whether the episode before it has ended.
-
-An end takes no number, so a number alone cannot tell whether it has arrived. Positions compare like tuples.
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One segment, or one end of an episode, as it stands in a journal.
-
-    Attributes:
-        boot: the actor's boot that wrote it.
-        first, next: its sequence numbers, `next` exclusive; equal for an end.
-        ends: whether no transition of the same episode follows.
-        data: the encoded `SegmentMessage` or `EpisodeEnd`.
-    """
-
-    boot: str
-    first: int
-    next: int
-    ends: bool
-    data: bytes
-
-    @property
-    def after(self) -> Position:
-        """Where its boot stands after it."""
-        return self.next, self.ends
-
-    def message(self, where: str) -> SegmentMessage | EpisodeEnd:
-        """Decode it.
-
-        Raises:
-            ProtocolError: it is something else.
-        """
-        message = from_bytes(self.data, where, len(self.data))
-        assert isinstance(message, SegmentMessage | EpisodeEnd)
-        return message
 
 
 class Leftover(NamedTuple):
@@ -87,58 +49,49 @@ class Leftover(NamedTuple):
     end_told: bool
 
 
-@dataclass(slots=True)
-class _File:
-    path: Path
-    boot: str
-    first: int
-    next: int
-    size: int
-    fingerprint: str
-    ends: bool = False  # with the last record an episode ends
-
-
 class Journal:
     """The journal of one actor and what dead predecessors left in the same directory. Thread-safe.
 
     Args:
         directory: made when missing; locked while this object lives.
-        budget_mb: size beyond which `full` is true [MB]. Appending goes on: the caller decides what to give up.
+        budget_mb: size from which `fill` is 1 or more [MB]. Appending goes on: the caller decides what to give up.
         fingerprint: of the `ProblemSpec` that appended segments belong to.
-
-    Attributes:
-        fingerprint: as given; an uplink sets it before the first segment.
 
     Raises:
         ConfigError: a budget that is not positive.
         StoreLockedError: another process uses the directory.
-        StoreError: a file is damaged elsewhere than at its end, or cannot be read.
+        StoreError: a file is damaged elsewhere than at its end, or the directory cannot be used.
     """
 
     def __init__(self, directory: Path, budget_mb: float, fingerprint: str = "") -> None:
         if not budget_mb > 0:
             raise ConfigError("journal_mb", budget_mb, "a positive size in MB")
         self.directory = Path(directory)
-        self.directory.mkdir(parents=True, exist_ok=True)
         self.fingerprint = fingerprint
         self._budget = budget_mb * 1e6
-        self._lock = threading.RLock()
+        self._lock, self._sync_lock = threading.RLock(), threading.Lock()
         self._process_lock = FileLock(self.directory / "lock")
         try:
+            self.directory.mkdir(parents=True, exist_ok=True)
             self._process_lock.acquire(timeout=1.0)
         except Timeout as error:
             raise StoreLockedError(self.directory, 1.0) from error
+        except OSError as error:
+            raise _refused(self.directory, error, "Choose a directory that you may write to.") from error
         self._closed = False
         self._boot: str | None = None
-        self._end: int | None = None
+        self._end: Position = (0, True)
         self._trimmed: dict[str, int] = {}
-        self._descriptor: int | None = None
-        self._dirty = threading.Event()
-        self._sync_now = threading.Event()
+        self._file: JournalFile | None = None  # the one that is appended to
+        self._descriptor = -1
+        self._unsynced: list[Record] = []  # appended, and not known to be on the disk itself
+        self._doomed: deque[Path] = deque()
+        self._dirty, self._sync_now = threading.Event(), threading.Event()
+        self._disk_error: OSError | None = None
         self._error: BaseException | None = None
-        self._warned = False
         try:
-            self._files = self._scan()
+            self._files = scan(self.directory)
+            self._number = next_number(self.directory)
         except BaseException:
             self._process_lock.release()
             raise
@@ -146,40 +99,67 @@ class Journal:
         self._thread.start()
 
     @property
-    def full(self) -> bool:
-        """Whether the journal has outgrown its budget."""
-        return self.size > self._budget
-
-    @property
     def size(self) -> int:
         """Bytes on disk."""
         with self._lock:
             return sum(f.size for f in self._files)
 
+    @property
+    def fill(self) -> float:
+        """Share of its budget that the journal takes; it may grow beyond 1."""
+        return self.size / self._budget
+
+    @property
+    def trouble(self) -> StoreError | None:
+        """What keeps the disk from taking what was appended, or None. Memory holds it meanwhile."""
+        with self._lock:
+            if self._disk_error is None:
+                return None
+            remedy = (
+                f"Its last {len(self._unsynced)} records are kept in memory and tried again; make room on the disk."
+            )
+            return _refused(self.directory, self._disk_error, remedy)
+
+    def begin(self, boot: str, first: int, fingerprint: str) -> None:
+        """Make ready for the transitions of `boot` from `first` on, so that no append has to make a file.
+
+        Raises:
+            DataError: another boot appends, or has appended.
+            StoreError: the disk refuses.
+        """
+        with self._lock:
+            if self._boot is not None:
+                raise DataError("Journal", f"boot {boot} appends after boot {self._boot}", "one boot an actor")
+            if any(f.boot == boot for f in self._files):
+                raise DataError("Journal", f"boot {boot} has been journalled by a dead actor", "a new boot a start")
+            self.fingerprint = fingerprint
+            try:
+                self._start_file(boot, first)
+            except OSError as error:
+                raise _refused(self.directory, error, "Make room, or choose a directory to write to.") from error
+            self._boot, self._end = boot, (first, True)
+
     def append(self, given: Segment | EpisodeEnd) -> Record:
         """Write one segment, or the end of an episode; on the disk itself within `SYNC_S`, sooner when it ends one.
 
+        When the disk refuses, `trouble` tells, and the record counts as appended all the same.
+
         Raises:
             DataError: it does not follow the last one of its boot, or a second boot appends.
-            OSError: the disk refuses; nothing of it then counts as journalled.
         """
+        record = to_record(given)
         with self._lock:
             self._check_open()
-            record = _record(given)
-            file = self._file_for(record)
-            blob = _pack(record.first, record.next - record.first | _ENDS * record.ends, record.data)
-            assert self._descriptor is not None
-            try:
-                written = os.write(self._descriptor, blob)
-                if written < len(blob):
-                    raise StoreError(file.path, "the disk took only part of a record", "Make room on the disk.")
-            except OSError:
-                os.ftruncate(self._descriptor, file.size)
-                raise
-            file.size += len(blob)
-            file.next = self._end = record.next
-            file.ends = record.ends
-            self._warn_when_full()
+            if self._boot is None:
+                self.begin(record.boot, record.first, self.fingerprint)
+            if record.boot != self._boot:
+                raise DataError("Journal", f"boot {record.boot} appends after boot {self._boot}", "one boot an actor")
+            if record.first != self._end[0]:
+                raise DataError("Journal", f"a segment starts at sequence {record.first}", f"{self._end[0]}")
+            self._unsynced.append(record)
+            self._end = record.after
+            if self._file is not None:
+                self._write(self._file, record)
         self._dirty.set()
         if record.ends:
             self._sync_now.set()
@@ -191,15 +171,17 @@ class Journal:
         The first may begin before `sequence`; ends of episodes come where they belong.
 
         Raises:
-            StoreError: a record is damaged.
+            StoreError: a file cannot be read.
         """
         with self._lock:
-            boot = boot or self._boot
-            files = [(f.path, f.size) for f in self._files if f.boot == boot and f.next >= sequence]
-        for path, size in files:
-            for record in itertools.islice(_read_records(path, boot or "", size), 1, None):  # not the file's head
-                if record.next > sequence or record.first >= sequence:
-                    yield record
+            boot = boot or self._boot or ""
+            files = [(f.path, f.size) for f in self._files if f.boot == boot and f.after[0] >= sequence]
+            in_memory = tuple(self._unsynced) if boot == self._boot and self._file is None else ()
+        at: Position = (sequence, False)
+        for record in _each(files, boot, in_memory):
+            if at < record.after and (record.next > sequence or record.first >= sequence):
+                yield record
+                at = record.after  # after a failure of the disk two files hold the same
 
     def trim(self, next_sequence: int, boot: str | None = None) -> None:
         """Forget transitions below `next_sequence` of `boot` (by default the one that appends here), file by file."""
@@ -208,10 +190,12 @@ class Journal:
             if boot is None:
                 return
             self._trimmed[boot] = max(next_sequence, self._trimmed.get(boot, 0))
-            for file in [f for f in self._files if f.boot == boot and f.next <= next_sequence]:
-                if not (self._is_current(file) and file.size < _FILE_BYTES):
-                    self._delete(file)
-            self._warned = self._warned and self.full
+            done = [f for f in self._files if f.boot == boot and f.after[0] <= next_sequence and f is not self._file]
+            for file in done:
+                self._files.remove(file)
+                self._doomed.append(file.path)  # deleting may take long
+        if done:
+            self._dirty.set()
 
     def pending(self) -> list[Leftover]:
         """What dead actors left for the same problem, oldest file first."""
@@ -219,24 +203,43 @@ class Journal:
             spans: dict[str, Leftover] = {}
             for f in self._files:
                 if f.boot != self._boot and (not f.fingerprint or f.fingerprint == self.fingerprint):
-                    first = spans[f.boot].first if f.boot in spans else max(f.first, self._trimmed.get(f.boot, 0))
-                    spans[f.boot] = Leftover(f.boot, first, f.next, f.ends)
+                    start = Leftover(f.boot, max(f.first, self._trimmed.get(f.boot, 0)), *f.after)
+                    before = spans.get(f.boot, start)
+                    spans[f.boot] = Leftover(f.boot, before.first, *max(before[2:], f.after))
             return [span for span in spans.values() if span.first < span.next]
 
     def sync(self) -> None:
-        """Force everything appended onto the disk, now. May take long."""
-        with self._lock:
-            descriptor = os.dup(self._descriptor) if self._descriptor is not None else None
-        if descriptor is not None:
+        """Force everything appended onto the disk, now; `trouble` tells when it refuses. May take long."""
+        with self._sync_lock:
+            with self._lock:
+                file, appended = self._file, len(self._unsynced)
+                descriptor = os.dup(self._descriptor) if file is not None else -1
+            if file is None:
+                self._mend()
+                return
             try:
                 os.fsync(descriptor)
+            except OSError as error:  # what it did to the pages is unknown: they go to another file
+                with self._lock:
+                    if file is self._file:
+                        self._break(error)
+                return
             finally:
                 os.close(descriptor)
+            with self._lock:
+                if file is self._file:
+                    del self._unsynced[:appended]
 
     def stats(self) -> dict[str, float]:
-        """Size [MB], files, and 1 when full."""
+        """Size [MB], share of the budget, files, records that the disk has not confirmed, and 1 while it refuses."""
         with self._lock:
-            return {"journal_mb": self.size / 1e6, "journal_files": float(len(self._files)), "full": float(self.full)}
+            return {
+                "journal_mb": self.size / 1e6,
+                "journal_fill": self.fill,
+                "journal_files": float(len(self._files)),
+                "journal_unsynced": float(len(self._unsynced)),
+                "journal_refused": float(self._disk_error is not None),
+            }
 
     def close(self) -> None:
         """Sync, drop what is acknowledged, release the directory. A second call does nothing."""
@@ -249,9 +252,15 @@ class Journal:
         self._thread.join(_CLOSE_S)
         self.sync()
         with self._lock:
-            self._close_current()
-            for file in [f for f in self._files if f.next <= self._trimmed.get(f.boot, 0)]:
-                self._delete(file)
+            lost = [r for r in self._unsynced if r.next > self._trimmed.get(r.boot, 0)] if self.trouble else []
+            if lost:
+                span = f"transitions {lost[0].first} to {lost[-1].next - 1} of boot {lost[0].boot}"
+                _log.error("%s They were in memory only: %s are lost unless a learner has them.", self.trouble, span)
+            self._let_go()
+            doomed = [f.path for f in self._files if f.after[0] <= self._trimmed.get(f.boot, 0)]
+            for path in (*self._doomed, *doomed):
+                with contextlib.suppress(OSError):  # its data comes once more, and is known then
+                    path.unlink(missing_ok=True)
         self._process_lock.release()
 
     def _check_open(self) -> None:
@@ -260,53 +269,66 @@ class Journal:
         if self._closed:
             raise StoreError(self.directory, "the journal is closed", "Append before closing it.")
 
-    def _is_current(self, file: _File) -> bool:
-        return self._descriptor is not None and file is self._files[-1]
+    def _start_file(self, boot: str, first: int) -> None:
+        number, self._number = self._number, self._number + 1
+        self._file, self._descriptor = create(self.directory, number, boot, first, self.fingerprint)
+        self._files.append(self._file)
 
-    def _file_for(self, record: Record) -> _File:
-        if self._boot not in (None, record.boot):
-            raise DataError("Journal", f"boot {record.boot} appends after boot {self._boot}", "one boot an actor")
-        if self._boot is None and any(f.boot == record.boot for f in self._files):
-            raise DataError("Journal", f"boot {record.boot} has been journalled by a dead actor", "a new boot a start")
-        current = self._files[-1] if self._descriptor is not None else None
-        if self._end not in (None, record.first):
-            raise DataError("Journal", f"a segment starts at sequence {record.first}", f"{self._end}")
-        if current is None or current.size >= _FILE_BYTES:
-            self._close_current()
-            current = self._create(record)
-        return current
+    def _write(self, file: JournalFile, record: Record) -> None:
+        try:
+            file.append(self._descriptor, [record])
+            if record.ends and file.size >= min(_FILE_BYTES, self._budget / 8):
+                os.fsync(self._descriptor)  # between two episodes nobody waits for a tick
+                self._unsynced.clear()
+                self._let_go()
+                self._start_file(record.boot, record.next)
+        except OSError as error:
+            self._break(error)
 
-    def _create(self, record: Record) -> _File:
-        path = self.directory / f"{record.boot}-{record.first:012d}{_SUFFIX}"
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
-        self._boot = record.boot
-        head = _pack(record.first, 0, self.fingerprint.encode())
-        os.write(self._descriptor, head)
-        _sync_directory(self.directory)
-        file = _File(path, record.boot, record.first, record.first, len(head), self.fingerprint)
-        self._files.append(file)
-        return file
+    def _break(self, error: OSError) -> None:
+        """Leave the file as it is: what it may not hold is written to another."""
+        self._let_go()
+        self._disk_error = error
+        if trouble := self.trouble:
+            _log.error("%s", trouble)
 
-    def _close_current(self) -> None:
-        if self._descriptor is not None:
-            os.fsync(self._descriptor)  # a file that is not the last of its boot may not be torn
-            os.close(self._descriptor)
-            self._descriptor = None
+    def _let_go(self) -> None:
+        if self._file is not None:
+            self._file = None
+            with contextlib.suppress(OSError):  # whatever it says, the descriptor is gone
+                os.close(self._descriptor)
 
-    def _delete(self, file: _File) -> None:
-        if self._is_current(file):
-            self._close_current()
-        file.path.unlink()
-        self._files.remove(file)
-
-    def _warn_when_full(self) -> None:
-        if self.full and not self._warned:
-            self._warned = True
-            _log.warning(
-                "The journal %s has outgrown its %g MB: no learner takes what it holds.",
-                self.directory,
-                self._budget / 1e6,
-            )
+    def _mend(self) -> None:
+        """Write to a new file what the disk has not confirmed."""
+        with self._lock:
+            boot, number = self._boot, self._number
+            records = tuple(self._unsynced)
+            first = records[0].first if records else self._end[0]
+            self._number += 1
+        if boot is None:
+            return
+        try:
+            file, descriptor = create(self.directory, number, boot, first, self.fingerprint)
+        except OSError as error:
+            self._disk_error = error
+            return
+        try:
+            if records:
+                file.append(descriptor, records)
+                os.fsync(descriptor)
+            with self._lock:
+                late = self._unsynced[len(records) :]
+                if late:
+                    file.append(descriptor, late)
+                self._file, self._descriptor, self._unsynced, self._disk_error = file, descriptor, late, None
+                self._files.append(file)
+        except OSError as error:
+            self._disk_error = error
+            os.close(descriptor)
+            with contextlib.suppress(OSError):  # a copy that stays is recognised as one
+                file.path.unlink()
+            return
+        _log.warning("The journal %s can be written again; nothing is missing.", self.directory)
 
     def _sync_loop(self) -> None:
         try:
@@ -317,80 +339,32 @@ class Journal:
                 self._sync_now.clear()
                 self._dirty.clear()
                 self.sync()
+                self._unlink()
+                if self._disk_error is not None:
+                    self._dirty.set()
         except BaseException as error:
             self._error = error  # raised by the next `append`
 
-    def _scan(self) -> list[_File]:
-        """Every leftover file, torn ends cut off, empty ones removed; oldest first, each boot's in order."""
-        paths = sorted(self.directory.glob(f"*{_SUFFIX}"), key=lambda p: (p.stat().st_mtime_ns, p.name))
-        by_boot: dict[str, list[Path]] = {}
-        for path in paths:
-            by_boot.setdefault(path.name.rpartition("-")[0], []).append(path)
-        files: list[_File] = []
-        for boot, ones in by_boot.items():
-            ones.sort(key=lambda p: p.name)
-            for path in ones:
-                file = _scan_file(path, boot, may_be_torn=path is ones[-1])
-                if file.next > file.first:
-                    files.append(file)
-                else:
-                    path.unlink()
-        return files
-
-
-def _record(given: Segment | EpisodeEnd) -> Record:
-    if isinstance(given, EpisodeEnd):
-        return Record(given.boot, given.sequence, given.sequence, True, to_bytes(given))
-    data = to_bytes(SegmentMessage(given))
-    return Record(given.boot, given.first_sequence, given.next_sequence, given.ending != "", data)
-
-
-def _pack(first: int, count: int, data: bytes) -> bytes:
-    tail = struct.pack("<QI", first, count)
-    return struct.pack("<II", len(data), zlib.crc32(data, zlib.crc32(tail))) + tail + data
-
-
-def _read_records(path: Path, boot: str, size: int) -> Iterator[Record]:
-    """The records within the first `size` bytes. Stops without a word at the first that is torn or damaged."""
-    position = 0
-    with path.open("rb") as file:
-        while position + _RECORD.size <= size:
-            head = file.read(_RECORD.size)
-            if len(head) < _RECORD.size:
+    def _unlink(self) -> None:
+        """Delete what is acknowledged, oldest first also for a disk that loses its power: no hole is left."""
+        while self._doomed:
+            try:
+                self._doomed[0].unlink(missing_ok=True)
+                sync_directory(self.directory)
+            except OSError as error:
+                _log.warning("Journal %s: an acknowledged file cannot be deleted (%s)", self.directory, error)
                 return
-            length, crc, first, count = _RECORD.unpack(head)
-            position += _RECORD.size + length
-            if position > size:
-                return
-            data = file.read(length)
-            if len(data) < length or zlib.crc32(data, zlib.crc32(head[8:])) != crc:
-                return
-            yield Record(boot, first, first + (count & ~_ENDS), bool(count & _ENDS), data)
+            self._doomed.popleft()
 
 
-def _scan_file(path: Path, boot: str, may_be_torn: bool) -> _File:
-    total = path.stat().st_size
-    file = _File(path, boot, 0, 0, 0, "")
-    for record in _read_records(path, boot, total):
-        if file.size == 0:
-            file.first = file.next = record.first
-            file.fingerprint = record.data.decode(errors="replace")
-        elif record.first != file.next:
-            raise StoreError(path, f"sequence {record.first} follows {file.next}", "Move the file away to start.")
-        file.next, file.ends = record.next, record.ends
-        file.size += _RECORD.size + len(record.data)
-    if file.size < total:
-        if not may_be_torn:
-            remedy = "Move the file away to start; its later transitions are lost."
-            raise StoreError(path, f"it is damaged at byte {file.size} of {total}", remedy)
-        _log.warning("Journal %s: cut a torn end of %d bytes", path, total - file.size)
-        os.truncate(path, file.size)
-    return file
+def _each(files: list[tuple[Path, int]], boot: str, in_memory: tuple[Record, ...]) -> Iterator[Record]:
+    for path, size in files:
+        try:
+            yield from read_records(path, boot, size)
+        except OSError as error:
+            raise _refused(path, error, "Was it deleted? Start a new run.") from error
+    yield from in_memory
 
 
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _refused(path: Path, error: OSError, remedy: str) -> StoreError:
+    return StoreError(path, f"the disk refuses ({error.strerror or error})", remedy)

@@ -3,7 +3,8 @@
 from collections import deque
 
 from rlpd_robot.errors import DataError, StoreError
-from rlpd_robot.wire.journal import Journal, Position, Record
+from rlpd_robot.wire.journal import Journal
+from rlpd_robot.wire.journal_file import Position, Record
 
 READ_AHEAD_BYTES = 4_000_000
 """Unsent data kept in memory for each boot; the rest waits in the journal."""

@@ -17,7 +17,8 @@ from rlpd_robot.errors import DataError, PeerVersionError, ProtocolError
 from rlpd_robot.spec import ProblemSpec
 from rlpd_robot.types import Ending, Segment
 from rlpd_robot.wire.codec import DEFAULT_MAX_BYTES
-from rlpd_robot.wire.journal import Journal, Position, Record
+from rlpd_robot.wire.journal import Journal
+from rlpd_robot.wire.journal_file import Position, Record
 from rlpd_robot.wire.messages import (
     Ack,
     ActorHello,
@@ -80,7 +81,7 @@ class ActorUplink:
         self._peer, self._boot, self._problem = f"learner at {address}", boot, problem
         self._lockstep, self._max_bytes, self._journal = lockstep, max_bytes, journal
         self._streams: dict[str, Stream] = {}  # of the dead first
-        journal.fingerprint = problem.fingerprint
+        journal.begin(boot, first_sequence, problem.fingerprint)
         self._left = {left.boot: left for left in journal.pending()}
         for left in self._left.values():
             self._streams[left.boot] = Stream(left.boot, left.first, (left.next, left.end_told), journal)

@@ -306,7 +306,7 @@ def test_what_a_dead_actor_left_is_delivered_by_its_successor(learn, connect, st
     assert learner.committed("pen") == 0
     uplink.close()
     journal.close()
-    assert [p.name.split("-")[0] for p in tmp_path.glob("*.journal")] == ["pen"]
+    assert [p.name.split("-")[1] for p in tmp_path.glob("*.journal")] == ["pen.journal"]
 
 
 def test_an_error_in_the_thread_reaches_the_caller(learn, connect, journal, monkeypatch):
@@ -330,7 +330,7 @@ def test_an_error_in_the_thread_reaches_the_caller(learn, connect, journal, monk
             call()
 
 
-def test_what_cannot_be_offered(learn, connect):
+def test_what_cannot_be_offered(learn, connect, stack, tmp_path):
     uplink = connect(learn().address, max_bytes=20_000)
     with pytest.raises(DataError, match="boot other"):
         uplink.offer(segment("other"))
@@ -345,16 +345,15 @@ def test_what_cannot_be_offered(learn, connect):
     with pytest.raises(DataError, match="ending is 'terminated'"):
         uplink.end_episode(0, "terminated", "solved")
     with pytest.raises(ConfigError, match=r"link\.insecure=true"):
-        connect("tcp://10.0.0.7:5561", uplink._journal)
+        connect("tcp://10.0.0.7:5561", stack.enter_context(contextlib.closing(Journal(tmp_path / "another", 10))))
 
 
 def test_what_was_offered_is_journalled_when_offer_returns(learn, connect, journal, monkeypatch):
     """Also while the disk takes its time to make it durable."""
     uplink = connect(learn().address, journal)
-    uplink.offer(segment())  # makes the file
     gate = threading.Event()
     monkeypatch.setattr("os.fsync", lambda descriptor: gate.wait(20))
-    for i in range(1, 50):
+    for i in range(50):
         uplink.offer(segment(first=i))
         assert [r.first for r in journal.read_from(i)] == [i]
     uplink.end_episode(0, "truncated", "a stop")
