@@ -1,11 +1,22 @@
 """Checkpoints of the learner: directories that exist whole or not at all.
 
-Each holds `state.npz` (the agent, its optimisers and random key as plain arrays), `policy.npz` (what an actor needs)
-and `meta.json` (counters, settings' fingerprint, checksum of the state). No pickle. Transitions are not in it: they are
-in `live.zarr` already.
+| file | holds |
+|---|---|
+| state.npz | agent, targets, optimisers, averaged actor and random key, as plain arrays by name |
+| consumed.npz | [R, 3] int64: the book of what was learned from, in order (`ConsumedBook`) |
+| policy.npz | the policy last published: an actor and `eval` start from it without JAX; absent while it is random |
+| config.yaml | the composed settings |
+| meta.json | counters, fingerprint, boots of the book, the policy's version |
+| manifest.json | size and SHA-256 of each file above |
+| done | SHA-256 of the manifest |
+
+Everything is written below a `.partial` name and fsynced before one rename gives it its own; its number is one
+higher than any before it. No pickle. Transitions are not in it: they are in `live.zarr`, and those of an open episode
+in the journal of their actor. The ring, and what is drawn from it, follow from these, the book and the key.
 """
 
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -19,11 +30,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlpd_robot.data.durable import sync_directory
-from rlpd_robot.policy.snapshot_file import save_snapshot
+from rlpd_robot.policy.snapshot_file import load_snapshot, save_snapshot
+from rlpd_robot.run.consumed import ConsumedBook
 from rlpd_robot.types import PolicySnapshot
 
-STATE, META, POLICY = "state.npz", "meta.json", "policy.npz"
-_PREFIX, _PARTIAL = "at-", ".partial"
+STATE, CONSUMED, META, POLICY, CONFIG = "state.npz", "consumed.npz", "meta.json", "policy.npz", "config.yaml"
+MANIFEST, DONE = "manifest.json", "done"
+_PREFIX, _PARTIAL = "checkpoint-", ".partial"
 
 
 @dataclass(frozen=True)
@@ -32,47 +45,45 @@ class Checkpoint:
 
     Attributes:
         arrays: the agent's state by name.
-        counters: transitions received, critic updates, policy version.
+        counters: received, critic_updates, policy_version and the others that `Course.capture` lists.
+        consumed: boots and runs [R, 3] of the book.
+        policy: as last published.
         fingerprint: of the problem and the agent's settings it belongs to.
+        config_text: the composed settings.
     """
 
     arrays: Mapping[str, NDArray[Any]]
     counters: Mapping[str, int]
+    consumed: tuple[tuple[str, ...], NDArray[np.int64]]
+    policy: PolicySnapshot
     fingerprint: str
+    config_text: str = ""
+
+    @property
+    def book(self) -> ConsumedBook:
+        """What had been learned from, in order."""
+        return ConsumedBook(*self.consumed)
 
 
-def save_checkpoint(directory: Path, checkpoint: Checkpoint, policy: PolicySnapshot, kept: int) -> Path:
+def save_checkpoint(directory: Path, checkpoint: Checkpoint, kept: int) -> Path:
     """Write one checkpoint below `directory`, then drop all but the newest `kept`.
-
-    It takes its name by one rename after everything in it is on the disk, so a crash leaves the old or the new.
 
     Raises:
         OSError: the disk refused; older checkpoints are untouched.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    name = f"{_PREFIX}{checkpoint.counters['received']:010d}"
-    partial = directory / f"{name}{_PARTIAL}"
-    shutil.rmtree(partial, ignore_errors=True)
+    for left in directory.glob(f"*{_PARTIAL}"):
+        shutil.rmtree(left)
+    names = _names(directory)
+    number = 1 + max((int(name.removeprefix(_PREFIX)) for name in names), default=0)
+    final = directory / f"{_PREFIX}{number:06d}"
+    partial = directory / f"{final.name}{_PARTIAL}"
     partial.mkdir()
-    state = partial / STATE
-    np.savez(state, allow_pickle=False, **dict(checkpoint.arrays))
-    meta = {
-        "counters": dict(checkpoint.counters),
-        "fingerprint": checkpoint.fingerprint,
-        "sha256": hashlib.sha256(state.read_bytes()).hexdigest(),
-    }
-    (partial / META).write_text(json.dumps(meta, indent=1))
-    if policy.arrays:
-        save_snapshot(partial / POLICY, policy)
-    for path in partial.iterdir():
-        _sync(path)
+    _write_files(partial, checkpoint)
     sync_directory(partial)
-    final = directory / name
-    if final.exists():  # the same moment again: nothing to add
-        shutil.rmtree(partial)
-    else:
-        os.replace(partial, final)
-        sync_directory(directory)
+    os.replace(partial, final)
+    sync_directory(directory)
+    sync_directory(directory.parent)  # the first one makes `directory` itself
     for old in _names(directory)[:-kept]:
         shutil.rmtree(directory / old)
     return final
@@ -84,36 +95,98 @@ def load_newest(directory: Path, fingerprint: str) -> tuple[Checkpoint | None, l
     for name in reversed(_names(directory)):
         try:
             checkpoint = _load(directory / name)
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            passed.append(f"checkpoint {name} is damaged ({error})")
+        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+            passed.append(f"{name} is damaged ({error})")
             continue
         if checkpoint.fingerprint != fingerprint:
-            passed.append(f"checkpoint {name} is of other agent settings or another task")
+            passed.append(f"{name} is of other agent settings or another task")
             continue
         return checkpoint, passed
     return None, passed
 
 
+def newest_policy(directory: Path) -> Path | None:
+    """The policy file of the newest checkpoint that is whole and has one."""
+    for name in reversed(_names(directory)):
+        try:
+            files = _checked_files(directory / name)
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        if POLICY in files:
+            return directory / name / POLICY
+    return None
+
+
+def _write_files(partial: Path, checkpoint: Checkpoint) -> None:
+    boots, runs = checkpoint.consumed
+    policy = checkpoint.policy
+    meta = {
+        "counters": dict(checkpoint.counters),
+        "fingerprint": checkpoint.fingerprint,
+        "boots": list(boots),
+        "policy": {key: getattr(policy, key) for key in ("version", "fingerprint", "env_steps", "critic_updates")},
+    }
+    _write(partial / STATE, _npz(checkpoint.arrays))
+    _write(partial / CONSUMED, _npz({"runs": runs}))
+    _write(partial / META, json.dumps(meta, indent=1).encode())
+    _write(partial / CONFIG, checkpoint.config_text.encode())
+    if policy.arrays:
+        save_snapshot(partial / POLICY, policy)
+    manifest = {path.name: _seal(path) for path in sorted(partial.iterdir())}
+    _write(partial / MANIFEST, json.dumps(manifest, indent=1).encode())
+    _write(partial / DONE, _seal(partial / MANIFEST)["sha256"].encode())
+
+
+def _npz(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    file = io.BytesIO()
+    np.savez(file, allow_pickle=False, **dict(arrays))
+    return file.getvalue()
+
+
+def _write(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _seal(path: Path) -> dict[str, Any]:
+    data = path.read_bytes()
+    return {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def _checked_files(path: Path) -> Mapping[str, Any]:
+    """The manifest of a checkpoint, each of whose files is what was written."""
+    if (path / DONE).read_text() != _seal(path / MANIFEST)["sha256"]:
+        raise ValueError(f"{MANIFEST} is not what was written")
+    manifest: dict[str, Any] = json.loads((path / MANIFEST).read_bytes())
+    for name, seal in manifest.items():
+        if _seal(path / name) != seal:
+            raise ValueError(f"{name} is not what was written")
+    return manifest
+
+
 def _load(path: Path) -> Checkpoint:
-    meta = json.loads((path / META).read_text())
-    data = (path / STATE).read_bytes()
-    if hashlib.sha256(data).hexdigest() != meta["sha256"]:
-        raise ValueError(f"{STATE} is not what was written")
+    files = _checked_files(path)
+    meta = json.loads((path / META).read_bytes())
+    policy = load_snapshot(path / POLICY) if POLICY in files else PolicySnapshot(arrays={}, **meta["policy"])
     with np.load(path / STATE, allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}
-    counters = {str(name): int(value) for name, value in meta["counters"].items()}
-    return Checkpoint(arrays, counters, str(meta["fingerprint"]))
+    with np.load(path / CONSUMED, allow_pickle=False) as file:
+        runs = file["runs"]
+    return Checkpoint(
+        arrays=arrays,
+        counters={str(name): int(value) for name, value in meta["counters"].items()},
+        consumed=(tuple(meta["boots"]), runs),
+        policy=policy,
+        fingerprint=str(meta["fingerprint"]),
+        config_text=(path / CONFIG).read_text(),
+    )
 
 
 def _names(directory: Path) -> list[str]:
+    """Oldest first."""
     if not directory.is_dir():
         return []
-    return sorted(p.name for p in directory.iterdir() if p.name.startswith(_PREFIX) and p.suffix != _PARTIAL)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    names = (path.name for path in directory.iterdir() if path.name.removeprefix(_PREFIX).isdigit())
+    return sorted((name for name in names if name.startswith(_PREFIX)), key=lambda name: int(name[len(_PREFIX) :]))

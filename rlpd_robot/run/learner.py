@@ -4,25 +4,25 @@ It never builds the robot or the task: shapes and ranges come from the demonstra
 """
 
 import threading
+import time
 from contextlib import ExitStack
-from dataclasses import asdict
-
-import numpy as np
 
 from rlpd_robot.data.demo_store import DemoStore, StoreWriter
-from rlpd_robot.errors import PeerTimeoutError
+from rlpd_robot.errors import PeerTimeoutError, StoreError
 from rlpd_robot.policy.snapshot_file import save_snapshot
-from rlpd_robot.run.checkpoint import Checkpoint, load_newest, save_checkpoint
+from rlpd_robot.run.checkpointer import Checkpointer
+from rlpd_robot.run.consumed import Rows
+from rlpd_robot.run.course import Course
 from rlpd_robot.run.directory import make_directory, refuse_existing
 from rlpd_robot.run.learner_record import LearnerRecord
 from rlpd_robot.run.live_store import LiveStore
 from rlpd_robot.run.metrics import MetricsWriter, Severity, elapsed_s
-from rlpd_robot.run.pacing import Pacing
 from rlpd_robot.run.prior_data import open_demos
+from rlpd_robot.run.resume import Resumption, fingerprint_of, newest_version
 from rlpd_robot.run.settings import Settings
 from rlpd_robot.run.trainer import Trainer
-from rlpd_robot.spec import ProblemSpec, fingerprint
-from rlpd_robot.types import Batch, Segment, to_batch
+from rlpd_robot.spec import ProblemSpec
+from rlpd_robot.types import Segment
 from rlpd_robot.wire.intake import LearnerIntake
 from rlpd_robot.wire.messages import EpisodeEnd
 from rlpd_robot.wire.policy_channel import PolicyPublisher
@@ -37,6 +37,7 @@ POLICY = "policy.npz"
 """In the run's directory: the newest policy; `actor` and `eval` start from it without JAX."""
 
 _STEPS_BETWEEN_POLLS = 10  # super-steps before the sockets are looked at again
+_CHECKPOINT_S = 60.0  # longest wait for one to be on the disk
 
 
 def run_learner(settings: Settings, config_text: str, stop: threading.Event) -> int:
@@ -52,7 +53,7 @@ def run_learner(settings: Settings, config_text: str, stop: threading.Event) -> 
 class Learner:
     """Wiring of one learner; `run` is the loop, top to bottom.
 
-    A run's directory that exists already is gone on with: what its live store holds is learned from again.
+    A run's directory that exists already is gone on with, without a question: see `Resumption`.
 
     Raises:
         RlpdRobotError: demonstrations or addresses cannot be used; nothing has been written.
@@ -60,6 +61,7 @@ class Learner:
 
     def __init__(self, settings: Settings, config_text: str, stop: threading.Event) -> None:
         self._settings, self._stop, self._directory = settings, stop, settings.run.directory
+        self._config_text = config_text
         store = open_demos(settings)
         before = self._directory / LIVE
         if settings.resume == "never":
@@ -88,18 +90,15 @@ class Learner:
         self._record = LearnerRecord(settings, self._metrics)
         if store is not None:
             self._record.demo_return = store.summary().mean_normalized_return
+        self._checkpointer = Checkpointer(self._directory / CHECKPOINTS, settings.learner.checkpoints_kept)
         self._live: LiveStore | None = None
-        self._trainer: Trainer | None = None
-        self._version = 0
-        self._pacing = Pacing(settings.learner.publish_every, settings.run.env_steps)
+        self._course: Course | None = None
         self._granted: dict[str, int] = {}
-        self._trained_at_publication = 0
         self._checkpointed_at = 0
-        self._restored = False
         self._phase = "waiting"
         self._compile_s = 0.0
         self._compiled_before = 0
-        self._is_complete = self._finished = False
+        self._begun = self._finished = False
 
     def run(self) -> None:
         """From the first demonstration to the last update, then on until `stop`."""
@@ -110,37 +109,48 @@ class Learner:
         problem = self._wait_for_problem()
         if problem is None:
             return
-        self._open(problem)
-        trainer = self._trainer
-        assert trainer is not None
-        if not self._restored:
-            trainer.start_from_demos(self._tell_progress)
-        if self._stop.is_set():  # half a start is nothing to go on from
-            return
-        self._phase = "learning"
-        self._publish()
+        course = self._open(problem)
+        resumption = self._take_up(course)
+        if not resumption.restored:
+            course.trainer.start_from_demos(self._tell_progress)
+        self._phase = "resuming"
         while not self._stop.is_set():
-            self._turn(trainer)
-        if not self._finished:
-            self._checkpoint()
+            self._turn(course, resumption)
+        if self._begun and not self._finished:
+            self._checkpoint(course)
 
-    def _turn(self, trainer: Trainer) -> None:
+    def _turn(self, course: Course, resumption: Resumption) -> None:
         """Receive, commit, acknowledge; then some of the updates that are owed; then tell."""
-        for piece in self._intake.poll(0.0 if trainer.budget.owed else 0.05):
+        for piece in self._intake.poll(0.0 if self._begun and course.trainer.budget.owed else 0.05):
             self._receive(piece)
         self._close_ended_boots()
-        if not self._is_complete:
-            self._admit()
-        for _ in range(min(trainer.budget.owed, _STEPS_BETWEEN_POLLS)):
-            trainer.step()
-            self._publish_when_due()
-        self._is_complete = self._is_complete or self._has_enough()
-        if self._is_complete and not self._finished and not trainer.budget.owed:
-            self._finish()
-        elif not self._finished:
-            self._checkpoint_when_due()
+        actors = self._intake.actors()
+        if actors:
+            course.lockstep = any(actor.lockstep for actor in actors.values())
+        if self._begun:
+            self._learn(course)
+        elif resumption.is_over(actors, time.monotonic()):
+            resumption.begin(actors)
+            self._begun, self._phase = True, "learning"
+            if not resumption.restored:  # a learner killed early need not clone again
+                self._checkpoint(course)
         self._tell_events()
         self._row()
+
+    def _learn(self, course: Course) -> None:
+        course.rise_above(max(map(newest_version, self._intake.actors().values()), default=-1))
+        course.admit()
+        if course.lockstep and not course.complete:
+            self._grant(course)
+        for _ in range(min(course.trainer.budget.owed, _STEPS_BETWEEN_POLLS)):
+            course.step()
+        course.complete = course.complete or self._has_enough(course)
+        if self._finished:
+            return
+        if course.complete and not course.trainer.budget.owed:
+            self._finish(course)
+        else:
+            self._checkpoint_when_due(course)
 
     def close(self) -> None:
         """Commit what is there, say how it went, and let go of the sockets."""
@@ -150,17 +160,20 @@ class Learner:
                     self._receive(piece)
                 self._live.close("run ended")
                 self._acknowledge_all()
-            if self._trainer is not None:
+            if self._course is not None:
                 self._row(force=True)
-                self._write_status()
+                self._write_status(self._course)
+            if not self._checkpointer.wait(_CHECKPOINT_S):
+                self._metrics.event("warning", "learner", f"the last checkpoint was not written in {_CHECKPOINT_S} s")
         finally:
             self._resources.close()
 
     def _wait_for_problem(self) -> ProblemSpec | None:
         """The task at hand, from the demonstrations or from the first actor that introduces itself."""
+        deadline_s = time.monotonic() + self._settings.actor.policy_s
         while self._problem is None and not self._stop.is_set():
             self._intake.pump(0.1)
-            if self._record.wall_s > self._settings.actor.policy_s:
+            if time.monotonic() > deadline_s:
                 raise PeerTimeoutError(
                     "an actor",
                     self._settings.link.data,
@@ -169,67 +182,56 @@ class Learner:
                 )
         return self._problem
 
-    def _open(self, problem: ProblemSpec) -> None:
-        seed = self._settings.run.seed
+    def _open(self, problem: ProblemSpec) -> Course:
+        run = self._settings.run
         writer = self._resources.enter_context(StoreWriter(self._directory / LIVE, problem))
         self._live = LiveStore(writer, writer.next_sequences, self._on_episode)
-        trainer = self._trainer = Trainer(self._settings.agent, problem, self._demos, seed)
+        trainer = Trainer(self._settings.agent, problem, self._demos, run.seed)
+        every = self._settings.learner.publish_every
+        self._course = Course(trainer, every, run.env_steps, self._publisher.publish)
         self._phase = "compiling"
         self._row(force=True)
         self._compile_s = trainer.warm_up()
-        self._metrics.event("info", "learner", f"compiled in {self._compile_s:.1f} s")
-        if self._before is not None:
-            self._continue_from(self._before)
-        self._compiled_before = trainer.compiles.count
+        self._tell("info", f"compiled in {self._compile_s:.1f} s")
+        return self._course
 
-    def _continue_from(self, before: DemoStore) -> None:
-        """Take up what a learner before this one has committed: data and account, and versions counted on."""
-        assert self._trainer is not None
-        assert self._live is not None
-        for episode in before.episodes():
-            self._trainer.receive(to_batch(episode, is_demo=False))
-            self._live.transitions += len(episode)
-            self._version = max(self._version, int(episode.policy_versions.max()))
-        self._record.episodes = len(before)
-        checkpoint, passed = load_newest(self._directory / CHECKPOINTS, self._fingerprint())
-        text = f"goes on from the {self._live.transitions} transitions in {LIVE}"
-        if checkpoint is None:
-            passed.append("no checkpoint to go on from: the networks start anew")
-        else:
-            self._trainer.restore(checkpoint.arrays, checkpoint.counters["critic_updates"])
-            self._version = max(self._version, checkpoint.counters["policy_version"])
-            self._restored = True
-            text += f" and the checkpoint after {checkpoint.counters['received']}"
-        for problem in passed:
-            self._metrics.event("warning", "learner", problem)
-        self._metrics.event("info", "learner", text)
-
-    def _fingerprint(self) -> str:
-        """Of everything that a checkpoint's networks depend on."""
+    def _take_up(self, course: Course) -> Resumption:
+        """What a learner before this one has left: its newest checkpoint, and the rows that it committed."""
         assert self._problem is not None
-        return fingerprint({"problem": self._problem.fingerprint, "agent": asdict(self._settings.agent)})
+        resumption = Resumption(course, self._settings, self._tell, time.monotonic())
+        fingerprint = fingerprint_of(self._problem, self._settings)
+        resumption.restore(self._directory / CHECKPOINTS, fingerprint, self._config_text)
+        course.complete = self._has_enough(course)
+        course.concluded = course.concluded and course.complete
+        self._checkpointed_at = course.trainer.budget.received
+        resumption.refill(self._before, self._take_up_episode)
+        self._compiled_before = course.trainer.compiles.count
+        return resumption
 
-    def _checkpoint(self) -> None:
-        assert self._trainer is not None
-        budget = self._trainer.budget
-        counters = {
-            "received": budget.received,
-            "critic_updates": budget.updates,
-            "policy_version": self._version,
-        }
-        save_checkpoint(
-            self._directory / CHECKPOINTS,
-            Checkpoint(self._trainer.export_state(), counters, self._fingerprint()),
-            self._trainer.snapshot(self._version),
-            self._settings.learner.checkpoints_kept,
-        )
-        self._checkpointed_at = budget.received
+    def _take_up_episode(self, episode: Segment) -> None:
+        assert self._live is not None
+        assert self._problem is not None
+        self._live.transitions += len(episode)
+        self._record.remember(episode, self._problem.horizon)
+        self._intake.pump(0.0)
 
-    def _checkpoint_when_due(self) -> None:
-        assert self._trainer is not None
+    def _checkpoint(self, course: Course) -> None:
+        """Begin to write one, after the one before."""
+        assert self._problem is not None
+        if not self._checkpointer.wait(_CHECKPOINT_S):
+            raise StoreError(
+                self._directory / CHECKPOINTS,
+                f"a checkpoint was not written within {_CHECKPOINT_S:g} s",
+                "Look after the disk, then start again with resume=auto.",
+            )
+        self._checkpointer.write(course.capture(fingerprint_of(self._problem, self._settings), self._config_text))
+        self._checkpointed_at = course.trainer.budget.received
+
+    def _checkpoint_when_due(self, course: Course) -> None:
         every = self._settings.learner.checkpoint_every
-        if every and self._trainer.budget.received - self._checkpointed_at >= every:
-            self._checkpoint()
+        busy = self._checkpointer.busy  # looked at each time: a disk that refuses must not go unseen
+        if every and course.trainer.budget.received - self._checkpointed_at >= every and not busy:
+            self._checkpoint(course)
 
     def _refusal(self, problem: ProblemSpec) -> str | None:
         """None to welcome an actor of this problem, otherwise a sentence."""
@@ -246,13 +248,12 @@ class Learner:
 
     def _receive(self, piece: Segment | EpisodeEnd) -> None:
         assert self._live is not None
-        assert self._trainer is not None
+        assert self._course is not None
         before = self._live.committed(piece.boot)
         if isinstance(piece, EpisodeEnd):
             self._live.end(piece)
         else:
-            if not self._is_complete:  # afterwards data is still kept, but no more learned from
-                self._pacing.hold(to_batch(piece, is_demo=False))
+            self._course.receive(Rows.of(piece))
             self._live.take(piece)
         after = self._live.committed(piece.boot)
         if after > before:
@@ -270,6 +271,9 @@ class Learner:
             self._live.close_boot(boot)
             self._intake.acknowledge(boot, self._live.committed(boot))
 
+    def _tell(self, severity: Severity, text: str) -> None:
+        self._metrics.event(severity, "learner", text)
+
     def _tell_events(self) -> None:
         for boot, event in self._intake.events():
             self._metrics.event(_severity(event.severity), f"actor {boot[:8]}", event.text)
@@ -278,83 +282,56 @@ class Learner:
         assert self._problem is not None
         self._record.episode(episode, self._problem.horizon, self._live.transitions if self._live else 0)
 
-    def _admit(self) -> None:
-        """Learn from what has come, as far as it is its turn; in lock-step give leave for more."""
-        assert self._trainer is not None
-        lockstep = self._in_lockstep()
-        admitted = self._pacing.admit(self._trainer.budget, lockstep)
-        if admitted:  # at once: they come row by row
-            self._trainer.receive(Batch(*map(np.concatenate, zip(*admitted, strict=True))))
-        if lockstep:
-            if admitted:
-                self._publish()
-            self._grant()
-
-    def _in_lockstep(self) -> bool:
-        return any(actor.lockstep for actor in self._intake.actors().values())
-
-    def _publish_when_due(self) -> None:
-        """For real robots; in lock-step each block has its own policy."""
-        assert self._trainer is not None
-        due = self._trainer.budget.trained - self._trained_at_publication >= self._settings.learner.publish_every
-        if due and not self._in_lockstep():
-            self._publish()
-
-    def _publish(self) -> None:
-        assert self._trainer is not None
-        self._version += 1
-        self._trained_at_publication = self._trainer.budget.trained
-        snapshot = self._trainer.snapshot(self._version)
-        self._publisher.publish(snapshot)
-
-    def _grant(self) -> None:
+    def _grant(self, course: Course) -> None:
         """Let actors in lock-step fill the next block, with the newest policy."""
-        assert self._trainer is not None
         for boot, actor in self._intake.actors().items():
-            until = self._pacing.leave(self._trainer.budget, actor.next_sequence)
+            until = course.leave(actor.next_sequence)
             if actor.lockstep and until > self._granted.get(boot, -1):
                 self._granted[boot] = until
-                self._intake.grant(boot, until, self._version)
+                self._intake.grant(boot, until, course.version)
 
-    def _has_enough(self) -> bool:
-        assert self._trainer is not None
+    def _has_enough(self, course: Course) -> bool:
         minutes = self._settings.run.max_minutes
-        enough = self._trainer.budget.received >= self._settings.run.env_steps
+        enough = course.trainer.budget.received >= self._settings.run.env_steps
         return enough or bool(minutes and self._record.wall_s > 60 * minutes)
 
-    def _finish(self) -> None:
-        self._phase = "finished"
-        self._finished = True
-        self._publish()
-        assert self._trainer is not None
-        self._checkpoint()
-        save_snapshot(self._directory / POLICY, self._trainer.snapshot(self._version, final=True))
+    def _finish(self, course: Course) -> None:
+        self._phase, self._finished = "finished", True
+        if not course.concluded:
+            course.publish()
+            course.concluded = True
+            self._checkpoint(course)
+        self._checkpointer.wait(_CHECKPOINT_S)
+        save_snapshot(self._directory / POLICY, course.trainer.snapshot(course.version, final=True))
         self._row(force=True)
-        self._write_status()
-        self._metrics.event("info", "learner", f"finished after {self._trainer.budget.received} transitions")
+        self._write_status(course)
+        self._tell("info", f"finished after {course.trainer.budget.received} transitions")
 
-    def _write_status(self) -> None:
-        assert self._trainer is not None
+    def _write_status(self, course: Course) -> None:
+        trainer = course.trainer
         self._record.status(
-            self._trainer,
+            trainer,
             finished=self._finished,
-            published=self._version,
+            published=course.version,
             compile_s=self._compile_s,
-            compiles=1 + self._trainer.compiles.count - self._compiled_before,
+            compiles=1 + trainer.compiles.count - self._compiled_before,
             delivery=self._intake.stats(),
+            consumed=course.book.next_sequences,
+            consumed_rows=course.book.rows,
+            ring_digest=trainer.ring_digest(),
+            checkpoints=self._checkpointer.written,
         )
 
     def _tell_progress(self, share: float) -> bool:
-        assert self._trainer is not None
         self._phase = "cloning" if self._settings.agent.clone_updates else "pre-training"
         self._intake.pump(0.0)
         self._row()
         return not self._stop.is_set()
 
     def _row(self, force: bool = False) -> None:
-        if self._trainer is not None:
-            intake = self._intake
-            self._record.row(self._phase, self._trainer, self._version, intake.stats(), intake.actors(), force)
+        if self._course is not None:
+            intake, course = self._intake, self._course
+            self._record.row(self._phase, course.trainer, course.version, intake.stats(), intake.actors(), force)
 
 
 def _severity(text: str) -> Severity:

@@ -47,10 +47,7 @@ class LearnerRecord:
 
     def episode(self, episode: Segment, horizon: int, env_steps: int) -> None:
         """One training episode, `env_steps` transitions after the run's first."""
-        solved = 100.0 * float(np.sum(episode.success)) / horizon
-        success = bool(episode.success.any())
-        self.episodes += 1
-        self._recent.append((success, solved))
+        success, solved = self.remember(episode, horizon)
         every = self._settings.actor.greedy_every
         self._metrics.episode(
             {
@@ -67,6 +64,14 @@ class LearnerRecord:
                 "explore": not (every and episode.episode % every == every - 1),
             }
         )
+
+    def remember(self, episode: Segment, horizon: int) -> tuple[bool, float]:
+        """Count an episode, also one of a learner before this one; returns its success and normalised return [%]."""
+        solved = 100.0 * float(np.sum(episode.success)) / horizon
+        success = bool(episode.success.any())
+        self.episodes += 1
+        self._recent.append((success, solved))
+        return success, solved
 
     def row(
         self,

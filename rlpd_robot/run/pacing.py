@@ -3,7 +3,7 @@
 from collections import deque
 
 from rlpd_robot.run.budget import UpdateBudget
-from rlpd_robot.types import Batch
+from rlpd_robot.run.consumed import Rows
 
 
 class Pacing:
@@ -12,7 +12,8 @@ class Pacing:
     A real robot is never held up, and its transitions count as they come. A simulator in lock-step and the learner take
     turns by blocks: while one block is acted, the updates for the one before are made. A block counts as a whole, once
     those updates are done, and only then is leave given for the next, with the policy of that moment. So the same
-    settings give the same run, bit for bit, however the processes are scheduled.
+    settings give the same run, bit for bit, however the processes are scheduled. After a restart several blocks may be
+    held at once: they are let in one by one, as they were before.
 
     Args:
         block: transitions of a block.
@@ -21,23 +22,20 @@ class Pacing:
 
     def __init__(self, block: int, total: int) -> None:
         self._block, self._total = block, total
-        self._rows: deque[Batch] = deque()
+        self._rows: deque[Rows] = deque()
         self.held = 0
 
-    def hold(self, rows: Batch) -> None:
-        """Keep rows [N] until they are admitted."""
+    def hold(self, rows: Rows) -> None:
+        """Keep rows until they are admitted."""
         self._rows.append(rows)
-        self.held += len(rows.reward)
+        self.held += len(rows)
 
-    def admit(self, budget: UpdateBudget, lockstep: bool) -> list[Batch]:
+    def admit(self, budget: UpdateBudget, lockstep: bool) -> list[Rows]:
         """The rows whose turn it is, in the order in which they came; they are no longer held."""
-        whole = self.held >= self._until(budget.received) - budget.received
-        if lockstep and (budget.owed or not whole):
+        block = self._until(budget.received) - budget.received
+        if lockstep and (budget.owed or self.held < block):
             return []
-        rows = list(self._rows)
-        self._rows.clear()
-        self.held = 0
-        return rows
+        return self._take(block if lockstep else self.held)
 
     def leave(self, budget: UpdateBudget, next_sequence: int) -> int:
         """The sequence number that an actor in lock-step may go up to, not including it.
@@ -48,5 +46,17 @@ class Pacing:
         """
         return next_sequence + self._until(budget.received) - budget.received - self.held
 
+    def _take(self, count: int) -> list[Rows]:
+        taken: list[Rows] = []
+        while count > 0:
+            head, rest = self._rows.popleft().cut(count)
+            assert head is not None
+            taken.append(head)
+            count -= len(head)
+            self.held -= len(head)
+            if rest is not None:
+                self._rows.appendleft(rest)
+        return taken
+
     def _until(self, received: int) -> int:
-        return min(received + self._block, self._total)
+        return max(received, min(received + self._block, self._total))

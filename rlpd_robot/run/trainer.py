@@ -15,6 +15,7 @@ from rlpd_robot.agent.networks import Params
 from rlpd_robot.agent.ring import add, make_ring
 from rlpd_robot.agent.state import AgentState, init_state
 from rlpd_robot.agent.update import CLONE_STEPS, average, clone, update_from_rings
+from rlpd_robot.data.digest import rows_digest
 from rlpd_robot.errors import ConfigError, DataError
 from rlpd_robot.run.budget import UpdateBudget
 from rlpd_robot.spec import ProblemSpec
@@ -68,10 +69,11 @@ class Trainer:
         self._average_share = jax.device_put(np.float32(config.actor_average))
         self._demos = make_ring(max(1, self.demo_rows), o, a)
         self._live = make_ring(config.ring_capacity, o, a)
+        self._added = 0
         if demos is not None:
             self._demos = add(self._demos, demos, _INSERT)
             if config.prior == "seeded":
-                self._live = add(self._live, demos, _INSERT)
+                self.refill(demos)
 
     def warm_up(self) -> float:
         """Compile everything that learning will run, on a copy; returns the seconds it took."""
@@ -118,8 +120,13 @@ class Trainer:
 
     def receive(self, rows: Batch) -> None:
         """Take live transitions [N] into the ring and the budget."""
-        self._live = add(self._live, rows, _INSERT)
+        self.refill(rows)
         self.budget.receive(len(rows.reward))
+
+    def refill(self, rows: Batch) -> None:
+        """Take transitions [N] into the ring alone: they are booked already, or are no live ones."""
+        self._live = add(self._live, rows, _INSERT)
+        self._added += len(rows.reward)
 
     def step(self) -> None:
         """One super-step: U critic updates, one actor and one temperature update."""
@@ -150,10 +157,11 @@ class Trainer:
     def export_state(self) -> dict[str, NDArray[Any]]:
         """The agent by names of its leaves, optimisers and random key included, as NumPy arrays."""
         leaves = jax.tree_util.tree_leaves_with_path(self._portable())
-        return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in jax.device_get(leaves)}
+        # Copies: on a CPU they would be views of buffers that the next update is given to write into.
+        return {jax.tree_util.keystr(path): np.array(leaf, copy=True) for path, leaf in jax.device_get(leaves)}
 
-    def restore(self, arrays: Mapping[str, NDArray[Any]], critic_updates: int) -> None:
-        """Take up what `export_state` gave, with the account of updates that belongs to it.
+    def restore(self, arrays: Mapping[str, NDArray[Any]], received: int, critic_updates: int) -> None:
+        """Take up what `export_state` gave, with the account that belongs to it. The ring is refilled by `refill`.
 
         Raises:
             DataError: an array is missing or of another shape; nothing has changed.
@@ -169,16 +177,22 @@ class Trainer:
             restored.append(jax.device_put(array))
         state, self._actor_average = jax.tree_util.tree_unflatten(structure, restored)
         self.state = state._replace(key=jax.random.wrap_key_data(state.key))
-        self.budget.updates = critic_updates
+        self.budget.received, self.budget.updates = received, critic_updates
 
     def _portable(self) -> tuple[AgentState, Params]:
         return self.state._replace(key=jax.random.key_data(self.state.key)), self._actor_average
 
     @property
     def ring_rows(self) -> int:
-        """Live transitions that are sampled from."""
-        seeded = self.demo_rows if self.config.prior == "seeded" else 0
-        return min(self.budget.received + seeded, self.config.ring_capacity)
+        """Transitions in the live ring, demonstrations that it was seeded with included."""
+        return min(self._added, self.config.ring_capacity)
+
+    def ring_digest(self) -> int:
+        """`rows_digest` of the live transitions in the ring."""
+        columns = (np.asarray(column)[: self.ring_rows] for column in jax.device_get(self._live.rows))
+        rows = Batch(*columns)
+        live = rows.is_demo == 0
+        return rows_digest(Batch(*(column[live] for column in rows)))
 
     def _update(self, demo_rows: int) -> None:
         self.state, self._metrics = self._updated(self.state, demo_rows)

@@ -4,13 +4,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlpd_robot.run.budget import UpdateBudget
+from rlpd_robot.run.consumed import Rows
 from rlpd_robot.run.pacing import Pacing
 from rlpd_robot.types import Batch
 
 
-def rows(first: int, n: int) -> Batch:
+def rows(first: int, n: int) -> Rows:
     numbers = np.arange(first, first + n, dtype=np.float32)
-    return Batch(numbers[:, None], numbers[:, None], numbers, numbers[:, None], numbers, numbers)
+    return Rows("boot", first, Batch(numbers[:, None], numbers[:, None], numbers, numbers[:, None], numbers, numbers))
 
 
 def lockstep_run(
@@ -29,10 +30,10 @@ def lockstep_run(
         trained = budget.trained
         admitted = pacing.admit(budget, lockstep=True)
         for part in admitted:
-            budget.receive(len(part.reward))
+            budget.receive(len(part))
         if admitted or leave == 0:
             leave = pacing.leave(budget, acted)
-            happened.append((sum(len(part.reward) for part in admitted), trained, leave, pacing.held))
+            happened.append((sum(len(part) for part in admitted), trained, leave, pacing.held))
         n = min(sizes[turn % len(sizes)], leave - acted)
         if n:
             pacing.hold(rows(acted, n))
@@ -70,7 +71,7 @@ def test_a_real_robot_is_never_held_up() -> None:
     pacing.hold(rows(7, 3))
     pacing.hold(rows(10, 2))
     admitted = pacing.admit(budget, lockstep=False)
-    assert [part.reward.tolist() for part in admitted] == [[7, 8, 9], [10, 11]]
+    assert [part.batch.reward.tolist() for part in admitted] == [[7, 8, 9], [10, 11]]
     assert pacing.held == 0
     assert pacing.admit(budget, lockstep=False) == []
 
@@ -92,3 +93,22 @@ def test_several_actors_share_a_block(mine: int, others: int) -> None:
     assert pacing.leave(budget, mine) == mine + 10
     pacing.hold(rows(0, 4))  # of another actor: less is left for this one
     assert pacing.leave(budget, mine) == mine + 6
+
+
+@given(sizes=st.lists(st.integers(1, 25), min_size=1), block=st.integers(1, 9), total=st.integers(1, 60))
+def test_several_blocks_that_are_there_at_once_are_let_in_one_by_one(sizes: list[int], block: int, total: int) -> None:
+    """As after a restart: the boundaries are those of an uninterrupted run."""
+    pacing, budget, first = Pacing(block, total), UpdateBudget(1), 0
+    for n in sizes:
+        pacing.hold(rows(first, n))
+        first += n
+    blocks = []
+    while admitted := pacing.admit(budget, lockstep=True):
+        blocks.append([number for part in admitted for number in part.batch.reward.tolist()])
+        budget.receive(len(blocks[-1]))
+        assert pacing.admit(budget, lockstep=True) == []  # its updates come first
+        for _ in blocks[-1]:
+            budget.spend()
+    whole = [list(range(start, min(start + block, total))) for start in range(0, total, block)]
+    assert blocks == [b for b in whole if b[-1] < first]
+    assert pacing.held == first - sum(map(len, blocks))
