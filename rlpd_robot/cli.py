@@ -26,6 +26,7 @@ usage: rlpd-robot VERB [key=value …]
   demos info PATH      what a demonstration store holds
   demos validate PATH  look for damage, NaN and contradictions
   demos collect        a policy acts, its episodes become a store
+  demos import SOURCE OUT like=STORE   demonstrations of another program become a store
   bench NAME       measure or prove something about this program on this machine; --json for a machine to read
 
 Settings are Hydra words: groups robot=, task=, agent=, safety=, link=, experiment=, and keys such as
@@ -182,6 +183,8 @@ def _demos(words: list[str]) -> int:
         from rlpd_robot.run import demos
 
         return demos.info(words[1]) if words[0] == "info" else demos.validate(words[1])
+    if words[:1] == ["import"] and len([word for word in words if "=" not in word and word != "--cfg"]) == 3:
+        return _demos_import(words[1:])
     if words[:1] == ["collect"]:
         from rlpd_robot.config import build, load
 
@@ -192,10 +195,25 @@ def _demos(words: list[str]) -> int:
 
         return run_collect(settings, build)
     print(
-        "usage: rlpd-robot demos info PATH | demos validate PATH | demos collect key=value …",
+        "usage: rlpd-robot demos info PATH | demos validate PATH | demos collect key=value … | "
+        "demos import SOURCE OUT like=STORE key=value …",
         file=sys.stderr,
     )
     return 2
+
+
+def _demos_import(words: list[str]) -> int:
+    from rlpd_robot.config import build, load, load_words
+    from rlpd_robot.run.conversion_settings import ImportSettings
+
+    paths = [word for word in words if "=" not in word and word != "--cfg"]
+    wanted, others, text = load_words(ImportSettings, [word for word in words if "=" in word], ["task"])
+    settings, composed = load("collect", others)
+    if "--cfg" in words:
+        return _show(text + composed)
+    from rlpd_robot.run.demos_import import run_import
+
+    return run_import(paths[0], paths[1], wanted, lambda: build(settings.task))
 
 
 def _bench(words: list[str]) -> int:

@@ -15,7 +15,7 @@ from hydra import compose, initialize_config_module
 from hydra.core.config_store import ConfigStore
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from hydra.utils import instantiate
-from omegaconf import MISSING, BooleanNode, DictConfig, FloatNode, IntegerNode, OmegaConf, StringNode
+from omegaconf import MISSING, BooleanNode, DictConfig, FloatNode, IntegerNode, ListConfig, OmegaConf, StringNode
 from omegaconf.errors import (
     ConfigAttributeError,
     ConfigKeyError,
@@ -131,6 +131,39 @@ def load(verb: str, overrides: Sequence[str]) -> tuple[Settings, str]:
         raise _explain(error, overrides) from error
     except YAMLError as error:
         raise ConfigError(os.environ.get(USER_FOLDER, "robot_configs"), _in_one_line(error), "valid YAML") from error
+
+
+def load_words(cls: type[Any], words: Sequence[str], groups: Sequence[str] = ()) -> tuple[Any, list[str], str]:
+    """Fill settings whose keys stand without a group in front.
+
+    Args:
+        cls: their frozen dataclass.
+        words: "key=value".
+        groups: those whose words are left for `load`.
+
+    Returns:
+        The settings, the words left over, and the settings as YAML.
+
+    Raises:
+        ConfigError: an unknown key, a wrong type, or a value that the settings refuse.
+    """
+    names = [f.name for f in fields(cls)]
+    merged: Any = OmegaConf.structured(cls)
+    left = []
+    for word in words:
+        key, _, value = word.partition("=")
+        if key.partition(".")[0] in groups:
+            left.append(word)
+        elif key not in names:
+            raise ConfigError(key, value, f"one of the keys {', '.join([*names, *groups])}")
+        else:
+            try:
+                merged = OmegaConf.merge(merged, OmegaConf.from_dotlist([word]))
+            except (OmegaConfBaseException, YAMLError) as error:
+                kind = "a list such as [first,second]" if isinstance(merged[key], ListConfig) else "one value"
+                raise ConfigError(key, value, kind) from error
+    data: Any = OmegaConf.to_container(merged)
+    return cls(**data), left, OmegaConf.to_yaml(merged)
 
 
 def build(recipe: Recipe, **arguments: Any) -> Any:

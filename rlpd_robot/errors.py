@@ -143,3 +143,10 @@ class NoRenderingError(RlpdRobotError, RuntimeError):
             f"No video was made, because nothing here could draw it ({reasons}). Install libegl1 or libosmesa6, "
             "or set MUJOCO_GL to a backend that works."
         )
+
+
+class ImportSourceError(RlpdRobotError, ValueError):
+    """A file of another format is damaged, hostile, or not what it was taken for."""
+
+    def __init__(self, path: object, problem: str, expected: str) -> None:
+        super().__init__(f"Source {str(path)!r}: {problem}. Expected {expected}.")

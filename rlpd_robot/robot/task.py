@@ -5,7 +5,7 @@ the same fields.
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +46,29 @@ class Task(Protocol):
 
     def terminated(self, state: RobotState) -> bool:
         """Whether the episode truly ends here, so that no value follows. A time limit is not a terminal."""
+
+
+@runtime_checkable
+class RelabellingTask(Protocol):
+    """What a task may offer beside `Task`: reward and success of what was observed elsewhere, without the state.
+
+    Demonstrations of other programs hold observations only. A task whose observation does not show whether it is solved
+    leaves these methods out, and its demonstrations then keep the rewards that they came with.
+    """
+
+    name: str
+    observation_size: int
+
+    def success_from_observation(self, observation: NDArray[np.float32]) -> bool:
+        """Whether the task is solved in the state that gave this observation (O,)."""
+
+    def reward_from_observations(
+        self,
+        observation: NDArray[np.float32],
+        action: NDArray[np.float32],
+        next_observation: NDArray[np.float32],
+    ) -> float:
+        """As `Task.reward`, from observations (O,) in the place of states."""
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """`rlpd-robot demos info|validate PATH`: what a store holds, and whether it is sound. Neither changes anything."""
 
+from collections.abc import Mapping
+
 from rlpd_robot.data.demo_store import DemoStore, StoreSummary
 from rlpd_robot.data.validate import validate as problems
 from rlpd_robot.robot.safety import cause_name
@@ -16,7 +18,7 @@ def info(path: str) -> int:
     """
     store = DemoStore.open(path)
     lines = _description(store) + _figures(store.summary())
-    lines += [(key, str(value)) for key, value in store.attributes.items() if key not in _OWN]
+    lines += [line for key, value in store.attributes.items() if key not in _OWN for line in _attribute(key, value)]
     width = max(len(name) for name, _ in lines)
     for name, text in lines:
         print(f"{name:<{width}}  {text}")
@@ -31,6 +33,13 @@ def _description(store: DemoStore) -> list[tuple[str, str]]:
         ("robot", f"{problem.robot.name}, observation {problem.observation_size}, action {problem.action_size}"),
         ("fingerprint", problem.fingerprint),
     ]
+
+
+def _attribute(key: str, value: object) -> list[tuple[str, str]]:
+    """One line, or one for each entry of a mapping."""
+    if isinstance(value, Mapping):
+        return [line for name, entry in value.items() for line in _attribute(f"{key}: {name}", entry)]
+    return [(key, str(value))]
 
 
 def _figures(summary: StoreSummary) -> list[tuple[str, str]]:

@@ -54,3 +54,20 @@ class SparseTask(ABC):
     def terminated(self, state: RobotState) -> bool:
         """Never: only the time limit ends an episode."""
         return False
+
+
+class ObservedSparseTask(SparseTask):
+    """A sparse task whose observation shows whether it is solved. Implements `rlpd_robot.robot.task.RelabellingTask`.
+
+    Observations are single precision: within 1e-7 of a threshold the answer may differ from that of the state.
+    """
+
+    @abstractmethod
+    def success_from_observation(self, observation: NDArray[np.float32]) -> bool:
+        """Whether the task is solved in the state that gave this observation (O,)."""
+
+    def reward_from_observations(
+        self, observation: NDArray[np.float32], action: NDArray[np.float32], next_observation: NDArray[np.float32]
+    ) -> float:
+        """0 where the next state is solved, -1 elsewhere."""
+        return float(self.success_from_observation(next_observation)) - 1.0

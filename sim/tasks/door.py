@@ -4,12 +4,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlpd_robot.types import RobotState
-from sim.tasks.base import SparseTask
+from sim.tasks.base import ObservedSparseTask
 
 OPEN_RAD = 1.35  # of a quarter turn, about 77 degrees
 
 
-class DoorTask(SparseTask):
+class DoorTask(ObservedSparseTask):
     """Solved while the door stands open by 1.35 rad or more.
 
     The trackers must provide, in one world frame: `palm_position` (3,) [m], `handle_position` (3,) [m], `door_angle` ()
@@ -51,3 +51,7 @@ class DoorTask(SparseTask):
     def success(self, state: RobotState) -> bool:
         """Whether the door is open."""
         return bool(state.values["door_angle"] >= OPEN_RAD)
+
+    def success_from_observation(self, observation: NDArray[np.float32]) -> bool:
+        """Whether the door is open, by its observed angle."""
+        return bool(observation[28] >= np.float32(OPEN_RAD))

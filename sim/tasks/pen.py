@@ -4,13 +4,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlpd_robot.types import RobotState
-from sim.tasks.base import SparseTask
+from sim.tasks.base import ObservedSparseTask
 
 NEAR_M = 0.075
 ALIGNED = 0.95  # cosine of the angle between pen and target, about 18 degrees
 
 
-class PenTask(SparseTask):
+class PenTask(ObservedSparseTask):
     """Solved while the pen is within 7.5 cm of the target and points within 18 degrees of it.
 
     The trackers must provide, in one world frame: `object_position` and `target_position` (3,) [m], the middles of pen
@@ -59,3 +59,8 @@ class PenTask(SparseTask):
         v = state.values
         distance = np.linalg.norm(v["object_position"] - v["target_position"])
         return bool(distance < NEAR_M and v["object_direction"] @ v["target_direction"] > ALIGNED)
+
+    def success_from_observation(self, observation: NDArray[np.float32]) -> bool:
+        """Whether the pen is near the target and points like it, by their observed places and directions."""
+        near = np.linalg.norm(observation[39:42]) < NEAR_M
+        return bool(near and observation[33:36] @ observation[36:39] > ALIGNED)

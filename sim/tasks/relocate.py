@@ -4,12 +4,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlpd_robot.types import RobotState
-from sim.tasks.base import SparseTask
+from sim.tasks.base import ObservedSparseTask
 
 NEAR_M = 0.1
 
 
-class RelocateTask(SparseTask):
+class RelocateTask(ObservedSparseTask):
     """Solved while the ball is within 10 cm of the target.
 
     The trackers must provide, in one world frame: `palm_position`, `object_position` and `target_position` (3,) [m].
@@ -43,3 +43,7 @@ class RelocateTask(SparseTask):
     def success(self, state: RobotState) -> bool:
         """Whether the ball is near the target."""
         return bool(np.linalg.norm(state.values["object_position"] - state.values["target_position"]) < NEAR_M)
+
+    def success_from_observation(self, observation: NDArray[np.float32]) -> bool:
+        """Whether the ball is near the target, by what was observed between them."""
+        return bool(np.linalg.norm(observation[36:39]) < NEAR_M)

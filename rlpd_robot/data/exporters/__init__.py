@@ -1,0 +1,1 @@
+"""Writing stores in other formats, one episode at a time."""

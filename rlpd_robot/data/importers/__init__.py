@@ -1,0 +1,1 @@
+"""Reading demonstrations of other formats, one episode at a time."""

@@ -1,0 +1,55 @@
+"""Pickles of DAPG (Rajeswaran et al. 2018): a list of episodes, each a dictionary of arrays.
+
+T observations for T actions: the final one was not recorded. Nothing says how an episode ended.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from rlpd_robot.data.importers.restricted_pickle import load_numbers
+from rlpd_robot.data.importers.source import Notes, SourceEpisode, SourceOptions, column, numbers, rows
+from rlpd_robot.errors import ImportSourceError
+
+
+class DapgImporter:
+    """Implements `source.Importer`. A pickle is read whole."""
+
+    format = "dapg"
+
+    def __init__(self, path: Path, options: SourceOptions) -> None:
+        self.notes = Notes()
+        self._path = path
+
+    def episodes(self) -> Iterator[SourceEpisode]:
+        """As `source.Importer` says."""
+        paths = load_numbers(self._path)
+        if not is_dapg(paths):
+            raise ImportSourceError(
+                self._path, "it is no list of episodes", "dictionaries with 'observations', 'actions' and 'rewards'"
+            )
+        for i, data in enumerate(paths):
+            yield self._episode(f"episode {i}", data)
+
+    def _episode(self, name: str, data: Any) -> SourceEpisode:
+        if not (isinstance(data, Mapping) and {"observations", "actions"} <= set(data)):
+            raise ImportSourceError(self._path, f"{name} has no observations or no actions", "a dictionary with both")
+        numbers(self._path, f"{name}, actions", data["actions"], 2)
+        return SourceEpisode(
+            name=name,
+            observations=rows(self._path, f"{name}, observations", data["observations"]),
+            actions=rows(self._path, f"{name}, actions", data["actions"]),
+            rewards=column(self._path, f"{name}, rewards", data["rewards"]) if "rewards" in data else None,
+            ending="terminated" if data.get("terminated") is True else "unknown",
+        )
+
+
+def is_dapg(data: Any) -> bool:
+    """Whether an unpickled object looks like DAPG's: a list of dictionaries of sequences without `masks`."""
+    return (
+        isinstance(data, list)
+        and len(data) > 0
+        and isinstance(data[0], Mapping)
+        and {"observations", "actions"} <= set(data[0])
+        and "next_observations" not in data[0]
+    )

@@ -1,0 +1,49 @@
+"""The pipeline from a source to a store: one episode at a time, and the store takes its name when it is whole."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from rlpd_robot.data.bulk_writer import BulkWriter
+from rlpd_robot.data.importers.convert import Conversion, Converter
+from rlpd_robot.data.importers.report import ImportReport, checksum
+from rlpd_robot.data.importers.source import Importer
+from rlpd_robot.errors import ImportSourceError
+
+
+def import_store(
+    source: Path,
+    out: Path,
+    importer: Importer,
+    conversion: Conversion,
+    on_progress: Callable[[int], None] = lambda transitions: None,
+) -> ImportReport:
+    """Write everything that `importer` reads from `source` into a new store at `out`.
+
+    Args:
+        source: for its checksum and for sentences.
+        out: where nothing may be yet.
+        importer: of this source.
+        conversion: what to make of what the source does not say.
+        on_progress: told the transitions so far after each episode.
+
+    Returns:
+        What was found, changed and made up; also in the store's attribute `import`.
+
+    Raises:
+        ImportSourceError: the source is damaged, hostile or empty. Nothing is left at `out`.
+        DataError: it does not fit the robot and task.
+        StoreError: there is something at `out`, or the disk refused.
+    """
+    with BulkWriter(out, conversion.problem) as writer:
+        report = ImportReport(str(source), importer.format, *checksum(source))
+        converter = Converter(source, conversion, report)
+        for episode in importer.episodes():
+            for segment in converter.convert(episode):
+                writer.append(segment)
+            on_progress(report.transitions)
+        if not report.episodes:
+            raise ImportSourceError(source, "it holds no episode that could be stored", "at least one")
+        for sentence, times in importer.notes.items():
+            report.notes.count(sentence, times)
+        writer.finish({"import": report.to_json()})
+    return report

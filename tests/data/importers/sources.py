@@ -1,0 +1,135 @@
+"""Source files of every format, made by the formats' own libraries from the episodes of `tests.data.episodes`.
+
+What a format cannot hold is left out, so that `expected` is what must come back.
+"""
+
+import pickle
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from rlpd_robot.types import Segment
+from tests.data.episodes import make_episode
+
+Rows = dict[str, NDArray[Any]]
+
+
+def episodes(indices: Sequence[int] = (1, 3, 4)) -> list[Segment]:
+    """Episodes of 8, 22 and 29 transitions that ended truncated, terminated, truncated."""
+    endings = ("truncated", "terminated", "truncated")
+    return [replace(make_episode(i), ending=endings[k % 3]) for k, i in enumerate(indices)]
+
+
+def write_dapg(path: Path, data: Sequence[Segment], protocol: int = 3) -> None:
+    """As DAPG's own recorder: double precision, T observations for T actions."""
+    paths = [
+        {
+            "observations": e.observations[:-1].astype(np.float64),
+            "actions": e.actions.astype(np.float64),
+            "rewards": e.rewards.astype(np.float64),
+            "init_state_dict": {"qpos": np.zeros(30), "qvel": np.zeros(30)},
+        }
+        for e in data
+    ]
+    path.write_bytes(pickle.dumps(paths, protocol))
+
+
+def serl_transitions(data: Sequence[Segment]) -> list[dict[str, Any]]:
+    """As SERL's recorder: observations of one time step in a window of one, and a picture."""
+    return [
+        {
+            "observations": {"state": e.observations[t][None], "wrist": np.zeros((1, 4, 4, 3), np.uint8)},
+            "actions": e.actions[t],
+            "next_observations": {"state": e.observations[t + 1][None], "wrist": np.zeros((1, 4, 4, 3), np.uint8)},
+            "rewards": np.float64(e.rewards[t]),
+            "masks": 1.0 - float(t + 1 == len(e) and e.ending == "terminated"),
+            "dones": t + 1 == len(e),
+            "infos": {"intervene_action": e.actions[t]} if e.intervened[t] else {},
+        }
+        for e in data
+        for t in range(len(e))
+    ]
+
+
+def write_serl(path: Path, data: Sequence[Segment]) -> None:
+    path.write_bytes(pickle.dumps(serl_transitions(data)))
+
+
+def write_d4rl(path: Path, data: Sequence[Segment], following: bool = True, **options: Any) -> None:
+    """As D4RL's collectors: everything after each other."""
+    last = [np.arange(len(e)) == len(e) - 1 for e in data]
+    columns = {
+        "observations": np.concatenate([e.observations[:-1] for e in data]),
+        "actions": np.concatenate([e.actions for e in data]),
+        "rewards": np.concatenate([e.rewards for e in data]),
+        "terminals": np.concatenate([x & (e.ending == "terminated") for x, e in zip(last, data, strict=True)]),
+        "timeouts": np.concatenate([x & (e.ending == "truncated") for x, e in zip(last, data, strict=True)]),
+        "infos/success": np.concatenate([e.success for e in data]),
+    }
+    if following:
+        columns["next_observations"] = np.concatenate([e.observations[1:] for e in data])
+    with h5py.File(path, "w") as file:
+        for name, values in columns.items():
+            file.create_dataset(name, data=values, **options)
+
+
+def write_robomimic(path: Path, data: Sequence[Segment], following: bool = True) -> None:
+    """As robomimic's conversion scripts; two observation arrays and a picture."""
+    with h5py.File(path, "w") as file:
+        group = file.create_group("data")
+        for i, e in enumerate(data):
+            demo = group.create_group(f"demo_{i}")
+            demo.attrs["num_samples"] = len(e)
+            demo["actions"] = e.actions.astype(np.float64)
+            demo["rewards"] = e.rewards.astype(np.float64)
+            demo["dones"] = (np.arange(len(e)) == len(e) - 1).astype(np.int64)
+            for name, o in (("obs", e.observations[:-1]), *((("next_obs", e.observations[1:]),) if following else ())):
+                demo[f"{name}/eef"] = o[:, :2].astype(np.float64)
+                demo[f"{name}/joints"] = o[:, 2:].astype(np.float64)
+                demo[f"{name}/wrist_image"] = np.zeros((len(o), 4, 4, 3), np.uint8)
+
+
+def write_minari(folder: Path, data: Sequence[Segment], name: str = "tests/reach-v0") -> Path:
+    """By the library minari itself, below `folder`; the dataset's own folder."""
+    import gymnasium as gym
+    import minari
+    from minari.data_collector import EpisodeBuffer
+
+    buffers = [
+        EpisodeBuffer(
+            id=i,
+            observations=e.observations,
+            actions=e.actions,
+            rewards=e.rewards.astype(np.float64).tolist(),
+            terminations=(np.arange(len(e)) == len(e) - 1) & (e.ending == "terminated"),
+            truncations=(np.arange(len(e)) == len(e) - 1) & (e.ending == "truncated"),
+            infos={"success": np.concatenate([[False], e.success])},
+        )
+        for i, e in enumerate(data)
+    ]
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        patch.setenv("MINARI_DATASETS_PATH", str(folder))
+        warnings.simplefilter("ignore")  # it would like an environment to be named
+        minari.create_dataset_from_buffers(
+            name,
+            buffers,
+            observation_space=gym.spaces.Box(-np.inf, np.inf, (data[0].observations.shape[1],), np.float32),
+            action_space=gym.spaces.Box(-1, 1, (data[0].actions.shape[1],), np.float32),
+            data_format="hdf5",
+            description="for tests",
+            author="tests",
+            author_email="tests@example.com",
+        )
+    return folder / name
+
+
+def same_transitions(a: Segment, b: Segment, names: Sequence[str]) -> Mapping[str, bool]:
+    """Which of these fields agree exactly."""
+    return {name: bool(np.array_equal(getattr(a, name), getattr(b, name))) for name in names}
