@@ -19,11 +19,12 @@ import numpy as np
 import zarr
 from zarr.storage import LocalStore
 
-from rlpd_robot.data.durable import PARALLEL_SYNCS, exclusive, sync_directory
+from rlpd_robot.data.durable import PARALLEL_SYNCS, exclusive
 from rlpd_robot.data.layout import WRITE_EVERY_CHUNK, columns, create_store
 from rlpd_robot.data.opening import something_at
 from rlpd_robot.data.rows import Rows, episode_meta, episode_rows
 from rlpd_robot.errors import RlpdRobotError, StoreError
+from rlpd_robot.files import sync_directory
 from rlpd_robot.spec import ProblemSpec
 from rlpd_robot.types import Segment
 

@@ -17,18 +17,10 @@ from zarr.core.buffer import Buffer
 from zarr.storage import LocalStore
 
 from rlpd_robot.errors import StoreError, StoreLockedError
+from rlpd_robot.files import make_directories, sync_directory
 
 PARALLEL_SYNCS = 8
 """A file system's journal takes several fsyncs in about the time of one."""
-
-
-def sync_directory(path: Path) -> None:
-    """Make the names in one directory durable."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 class DurableStore(LocalStore):
@@ -91,7 +83,7 @@ def exclusive(path: Path, timeout_s: float) -> Iterator[None]:
     target = path.resolve()  # one store is one lock, whatever it is called
     lock = filelock.FileLock(f"{target}.lock", timeout=timeout_s, thread_local=False)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_directories(target.parent)
         lock.acquire()
     except filelock.Timeout as error:
         raise StoreLockedError(path, timeout_s) from error

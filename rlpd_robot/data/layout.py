@@ -39,8 +39,9 @@ import numpy as np
 import zarr
 from zarr.codecs import ZstdCodec
 
-from rlpd_robot.data.durable import DurableStore, sync_directory
+from rlpd_robot.data.durable import DurableStore
 from rlpd_robot.errors import DataError, StoreError
+from rlpd_robot.files import sync_directory
 from rlpd_robot.spec import ProblemSpec
 from rlpd_robot.types import ENDINGS
 

@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rlpd_robot.data.durable import sync_directory
+from rlpd_robot.files import make_directories, sync_directory
 from rlpd_robot.policy.snapshot_file import load_snapshot, save_snapshot
 from rlpd_robot.run.consumed import ConsumedBook
 from rlpd_robot.types import PolicySnapshot
@@ -71,7 +71,7 @@ def save_checkpoint(directory: Path, checkpoint: Checkpoint, kept: int) -> Path:
     Raises:
         OSError: the disk refused; older checkpoints are untouched.
     """
-    directory.mkdir(parents=True, exist_ok=True)
+    make_directories(directory)
     for left in directory.glob(f"*{_PARTIAL}"):
         shutil.rmtree(left)
     names = _names(directory)
@@ -83,7 +83,6 @@ def save_checkpoint(directory: Path, checkpoint: Checkpoint, kept: int) -> Path:
     sync_directory(partial)
     os.replace(partial, final)
     sync_directory(directory)
-    sync_directory(directory.parent)  # the first one makes `directory` itself
     for old in _names(directory)[:-kept]:
         shutil.rmtree(directory / old)
     return final

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from rlpd_robot.errors import ConfigError
+from rlpd_robot.files import make_directories
 from rlpd_robot.run.settings import RunSettings
 
 
@@ -34,8 +35,7 @@ def make_directory(run: RunSettings, below: str = "", new: bool = False) -> Path
         refuse_existing(run)
     directory = run.directory / below
     try:
-        run.directory.mkdir(parents=True, exist_ok=not new)
-        directory.mkdir(parents=True, exist_ok=True)
+        make_directories(directory)
     except OSError as error:
         expected = f"a directory in which {str(directory)!r} can be made ({error.strerror})"
         raise ConfigError("run.root", run.root, expected) from error

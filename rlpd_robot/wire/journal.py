@@ -17,6 +17,7 @@ from typing import NamedTuple
 from filelock import FileLock, Timeout
 
 from rlpd_robot.errors import ConfigError, DataError, StoreError, StoreLockedError
+from rlpd_robot.files import make_directories, sync_directory
 from rlpd_robot.types import Segment
 from rlpd_robot.wire.journal_file import (
     JournalFile,
@@ -26,7 +27,6 @@ from rlpd_robot.wire.journal_file import (
     next_number,
     read_records,
     scan,
-    sync_directory,
     to_record,
 )
 from rlpd_robot.wire.messages import EpisodeEnd
@@ -72,7 +72,7 @@ class Journal:
         self._lock, self._sync_lock = threading.RLock(), threading.Lock()
         self._process_lock = FileLock(self.directory / "lock")
         try:
-            self.directory.mkdir(parents=True, exist_ok=True)
+            make_directories(self.directory)
             self._process_lock.acquire(timeout=1.0)
         except Timeout as error:
             raise StoreLockedError(self.directory, 1.0) from error

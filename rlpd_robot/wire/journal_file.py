@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rlpd_robot.errors import StoreError
+from rlpd_robot.files import sync_directory
 from rlpd_robot.types import Segment
 from rlpd_robot.wire.messages import EpisodeEnd, SegmentMessage, from_bytes, to_bytes
 
@@ -171,15 +172,6 @@ def next_number(directory: Path) -> int:
     """A number above that of every file."""
     numbers = (path.name.partition("-")[0] for path in directory.glob(f"*{SUFFIX}"))
     return 1 + max((int(n) for n in numbers if n.isdecimal()), default=0)
-
-
-def sync_directory(path: Path) -> None:
-    """Make the names in one directory durable."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _pack(first: int, count: int, data: bytes) -> bytes:
