@@ -40,6 +40,7 @@ from rlpd_robot.run.settings import (
     ServeSettings,
     Settings,
 )
+from rlpd_robot.run.supervise_settings import SuperviseSettings
 from rlpd_robot.wire.settings import LinkSettings
 
 USER_FOLDER = "RLPD_ROBOT_CONFIGS"
@@ -87,6 +88,7 @@ _GROUPS = {
     "link": LinkSettings,
     "run": RunSettings,
     "watchdog": WatchdogSettings,
+    "supervise": SuperviseSettings,
     "actor": ActorSettings,
     "learner": LearnerSettings,
     "eval": EvalSettings,

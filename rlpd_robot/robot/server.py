@@ -22,6 +22,7 @@ import zmq
 from numpy.typing import NDArray
 
 from rlpd_robot.errors import PeerVersionError, ProtocolError, SpecError
+from rlpd_robot.liveness import pulse
 from rlpd_robot.robot.book import CommandBook, Outcome
 from rlpd_robot.spec import RobotSpec
 from rlpd_robot.timing import Clock, Histogram, SystemClock
@@ -51,6 +52,7 @@ CONTROLLER_SILENCE_S = 1.0
 
 MAX_MESSAGE_BYTES = 1 << 20  # what a controller sends is small; what it receives may be camera frames
 _MESSAGES_A_PERIOD = 256  # a flood must not hold up the robot
+_RESET_S = 65.0  # longest time that a reset may take before this process counts as hanging
 _IDLE_MS = 100
 _HISTORY = 16  # remembered stamps: more than FRESH_PERIODS of them
 
@@ -116,6 +118,7 @@ class RobotServer:
         self._clock = clock or SystemClock()
         self._boot = uuid.uuid4().hex
         self._spec = robot.spec
+        self._pulse = pulse()
         self._period_s = robot.spec.period_s
         slack = 1e-9 * (robot.spec.command_high - robot.spec.command_low)  # rounding of a filter's arithmetic
         self._lowest, self._highest = robot.spec.command_low - slack, robot.spec.command_high + slack
@@ -158,6 +161,7 @@ class RobotServer:
             self._measure()
             if self._lockstep:
                 while not stop.is_set():
+                    self._pulse.beat("serving")
                     if self._poll(_IDLE_MS):
                         self._receive()
             else:
@@ -186,6 +190,7 @@ class RobotServer:
     def _run_real_time(self, stop: threading.Event) -> None:
         origin, index = self._clock.now(), 0
         while not stop.is_set():
+            self._pulse.beat("serving")
             index += 1
             deadline = origin + index * self._period_s
             self._listen_until(deadline)
@@ -336,6 +341,7 @@ class RobotServer:
             self._counts["refused_stale"] += 1  # its number is not noted: the controller asks again with a fresh state
             return
         self._moving = False
+        self._pulse.beat("resetting", _RESET_S)
         self._robot.reset(message.seed)
         self._note(Outcome.RESET, message)
         self._counts["resets"] += 1

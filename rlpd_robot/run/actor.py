@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from rlpd_robot.errors import DataError, FaultError, PeerRefusedError, PeerTimeoutError, RlpdRobotError
+from rlpd_robot.liveness import pulse
 from rlpd_robot.robot.control_loop import ControlLoop
 from rlpd_robot.robot.driver import Driver
 from rlpd_robot.robot.episode import EpisodeSummary
@@ -33,6 +34,9 @@ from rlpd_robot.wire.uplink import ActorUplink
 STATUS = "actor.json"
 """In the run's directory: the actor's counters when it ended."""
 
+_STARTED_AGAIN = "started again without a person's look"
+_RESET_S = 65.0  # of a real robot, its own limit in the control loop included
+_SLACK_S = 5.0
 _HOLD_S = 0.1  # in FAULT, between two looks at the robot
 _TURN_S = 0.2  # how often a wait looks whether it should end
 
@@ -40,6 +44,7 @@ _TURN_S = 0.2  # how often a wait looks whether it should end
 def run_actor(settings: Settings, driver: Driver, task: Task, stop: threading.Event) -> int:
     """Act until told to stop; whatever was executed is journalled, and sent to whichever learner is there."""
     try:
+        pulse().beat("connecting", settings.actor.connect_s + _SLACK_S)
         spec = driver.connect(settings.actor.connect_s)
         problem = problem_of(task, spec)
         limits = SafetyLimits.from_settings(settings.safety, spec)
@@ -95,6 +100,7 @@ class Actor:
             watchdog=settings.watchdog,
             policy_age=self._source.seconds_old,
         )
+        self._pulse = pulse()
         self._learner_error: RlpdRobotError | None = None
         self._control = ControlServer(link.control, self._obey, settings.security)
 
@@ -107,6 +113,9 @@ class Actor:
         self._choose_policy()
         if not self._stop.is_set():
             self._loop.warm_up()
+        if not self._settings.actor.armed_at_start:
+            self._loop.watchdog.fault(_STARTED_AGAIN, time.monotonic())
+            self._warn(f"{_STARTED_AGAIN}: see to the robot, then `rlpd-robot arm`")
         while not self._stop.is_set():
             if self._loop.fault is None and self._watch.has_room():
                 self._run_episode()
@@ -118,6 +127,7 @@ class Actor:
     def close(self) -> None:
         """Hand over the rest, as far as a learner is there to take it, and say how it went."""
         try:
+            self._pulse.beat("handing over", 2 * self._settings.link.timeout_s)
             self._control.close()
             self._uplink.end_episode(self._count.begun - 1, "truncated", "actor ended")  # one that a bug has cut short
             self._uplink.set_heartbeat(self.stats())
@@ -139,6 +149,7 @@ class Actor:
         Raises:
             StoreError: the disk refuses; the transition is kept in memory, and the episode must end.
         """
+        self._pulse.beat("acting")
         self._uplink.offer(Segment.from_transitions([transition]))
         self._watch.look()
         self._beat()
@@ -200,6 +211,7 @@ class Actor:
         self._source.begin_episode(episode)
         explore = not (every and episode % every == every - 1)
         seed = _reset_seed(self._settings.run.seed, episode)
+        self._pulse.beat("resetting", _RESET_S)
         try:
             print(_line(self._loop.run_episode(episode, seed, explore)), flush=True)
         except FaultError as error:
@@ -209,6 +221,7 @@ class Actor:
 
     def _hold(self) -> None:
         """Between episodes: keep the robot stopped, and look at it."""
+        self._pulse.beat("holding the robot stopped", _SLACK_S)
         self._loop.hold()
         self._beat()
         self._stop.wait(_HOLD_S)
@@ -265,6 +278,7 @@ class Actor:
         """Take turns until done, told to stop, refused, or out of patience."""
         deadline = time.monotonic() + self._settings.actor.policy_s
         while not done() and not self._stop.is_set():
+            self._pulse.beat("waiting for the learner")
             turn()
             if self._uplink.refusal:
                 raise PeerRefusedError(f"The learner at {self._settings.link.data}", self._uplink.refusal)

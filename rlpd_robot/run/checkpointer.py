@@ -4,7 +4,10 @@ import threading
 from pathlib import Path
 
 from rlpd_robot.errors import StoreError
+from rlpd_robot.liveness import beating
 from rlpd_robot.run.checkpoint import Checkpoint, save_checkpoint
+
+_DISK_S = 120.0  # a slow disk is no hanging thread
 
 
 class Checkpointer:
@@ -64,7 +67,9 @@ class Checkpointer:
 
     def _run(self, checkpoint: Checkpoint) -> None:
         try:
-            save_checkpoint(self._directory, checkpoint, self._kept)
+            with beating("checkpoint writer") as pulse:
+                pulse.beat("writing", _DISK_S)
+                save_checkpoint(self._directory, checkpoint, self._kept)
             self.written += 1
         except BaseException as error:
             self._error = error  # raised in the learner's loop by its next look

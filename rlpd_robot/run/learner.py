@@ -9,6 +9,7 @@ from contextlib import ExitStack
 
 from rlpd_robot.data.demo_store import DemoStore, StoreWriter
 from rlpd_robot.errors import PeerTimeoutError, StoreError
+from rlpd_robot.liveness import pulse
 from rlpd_robot.policy.snapshot_file import save_snapshot
 from rlpd_robot.run.checkpointer import Checkpointer
 from rlpd_robot.run.consumed import Rows
@@ -36,6 +37,9 @@ LIVE = "live.zarr"
 POLICY = "policy.npz"
 """In the run's directory: the newest policy; `actor` and `eval` start from it without JAX."""
 
+_COMPILE_S = 600.0  # longest time that compiling, cloning or reading a store may take before it counts as hanging
+_DISK_S = 60.0
+_STEPS_PATIENCE = 5.0  # times the longest super-step until now: machines differ
 _STEPS_BETWEEN_POLLS = 10  # super-steps before the sockets are looked at again
 _CHECKPOINT_S = 60.0  # longest wait for one to be on the disk
 
@@ -61,6 +65,8 @@ class Learner:
 
     def __init__(self, settings: Settings, config_text: str, stop: threading.Event) -> None:
         self._settings, self._stop, self._directory = settings, stop, settings.run.directory
+        self._pulse = pulse()
+        self._pulse.beat("reading demonstrations", _COMPILE_S)
         self._config_text = config_text
         store = open_demos(settings)
         before = self._directory / LIVE
@@ -94,6 +100,7 @@ class Learner:
         self._live: LiveStore | None = None
         self._course: Course | None = None
         self._granted: dict[str, int] = {}
+        self._step_s = 0.0  # how long a super-step may take
         self._checkpointed_at = 0
         self._phase = "waiting"
         self._compile_s = 0.0
@@ -121,6 +128,7 @@ class Learner:
 
     def _turn(self, course: Course, resumption: Resumption) -> None:
         """Receive, commit, acknowledge; then some of the updates that are owed; then tell."""
+        self._pulse.beat("receiving", _DISK_S)
         for piece in self._intake.poll(0.0 if self._begun and course.trainer.budget.owed else 0.05):
             self._receive(piece)
         self._close_ended_boots()
@@ -143,7 +151,10 @@ class Learner:
         if course.lockstep and not course.complete:
             self._grant(course)
         for _ in range(min(course.trainer.budget.owed, _STEPS_BETWEEN_POLLS)):
+            self._pulse.beat("updating", self._step_s)
+            began_s = time.monotonic()
             course.step()
+            self._step_s = max(self._step_s, _STEPS_PATIENCE * (time.monotonic() - began_s))
         course.complete = course.complete or self._has_enough(course)
         if self._finished:
             return
@@ -154,6 +165,7 @@ class Learner:
 
     def close(self) -> None:
         """Commit what is there, say how it went, and let go of the sockets."""
+        self._pulse.beat("committing the rest", 2 * _CHECKPOINT_S)
         try:
             if self._live is not None:
                 for piece in self._intake.poll(0.0):
@@ -172,6 +184,7 @@ class Learner:
         """The task at hand, from the demonstrations or from the first actor that introduces itself."""
         deadline_s = time.monotonic() + self._settings.actor.policy_s
         while self._problem is None and not self._stop.is_set():
+            self._pulse.beat("waiting for an actor")
             self._intake.pump(0.1)
             if time.monotonic() > deadline_s:
                 raise PeerTimeoutError(
@@ -190,6 +203,7 @@ class Learner:
         every = self._settings.learner.publish_every
         self._course = Course(trainer, every, run.env_steps, self._publisher.publish)
         self._phase = "compiling"
+        self._pulse.beat("compiling", _COMPILE_S)
         self._row(force=True)
         self._compile_s = trainer.warm_up()
         self._tell("info", f"compiled in {self._compile_s:.1f} s")
@@ -213,11 +227,13 @@ class Learner:
         assert self._problem is not None
         self._live.transitions += len(episode)
         self._record.remember(episode, self._problem.horizon)
+        self._pulse.beat("reading what is on disk", _COMPILE_S)
         self._intake.pump(0.0)
 
     def _checkpoint(self, course: Course) -> None:
         """Begin to write one, after the one before."""
         assert self._problem is not None
+        self._pulse.beat("writing a checkpoint", 2 * _CHECKPOINT_S)
         if not self._checkpointer.wait(_CHECKPOINT_S):
             raise StoreError(
                 self._directory / CHECKPOINTS,
@@ -324,6 +340,7 @@ class Learner:
 
     def _tell_progress(self, share: float) -> bool:
         self._phase = "cloning" if self._settings.agent.clone_updates else "pre-training"
+        self._pulse.beat(self._phase, _COMPILE_S)
         self._intake.pump(0.0)
         self._row()
         return not self._stop.is_set()

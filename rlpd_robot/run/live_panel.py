@@ -10,7 +10,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from rlpd_robot.run.live_state import LiveState, bins, count, duration, figure, known, one_line, spark
+from rlpd_robot.run.live_state import LiveState, bins, count, duration, figure, known, one_line, refusals, spark
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _ASCII_BLOCKS = "._-=+*#@"
@@ -24,8 +24,8 @@ _GOOD = ("running", "ready", "finished", "done", "exited 0")
 class RunPanel:
     """A rich renderable of one `LiveState`; it is laid out for the width and height that it is given."""
 
-    def __init__(self, state: LiveState, title: str, processes: Mapping[str, str]) -> None:
-        self._state, self._title, self._processes = state, one_line(title), processes
+    def __init__(self, state: LiveState, title: str, processes: Mapping[str, str], prompt: str = "") -> None:
+        self._state, self._title, self._processes, self._prompt = state, one_line(title), processes, prompt
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Lay out."""
@@ -39,6 +39,8 @@ class RunPanel:
             grid.add_row(label, value)
         for label, value in self._events(options.height or console.height):
             grid.add_row(label, value)
+        if self._prompt:
+            grid.add_row("", Text(one_line(self._prompt), style="bold" if "type" in self._prompt else "dim"))
         yield Panel(
             grid,
             title=Text(self._title.encode("ascii", "replace").decode() if self._ascii else self._title, style="bold"),
@@ -66,6 +68,7 @@ class RunPanel:
             ("", Text("")),
             ("updates", self._updates()),
             ("policy", self._policy()),
+            *self._fault(),
             ("loop", self._loop()),
             ("data", self._data()),
             ("delivery", self._delivery()),
@@ -152,10 +155,20 @@ class RunPanel:
         get = self._state.get
         return self._join(
             known(get("actor/policy_version"), lambda v: f"version {count(v)} acts" if v >= 0 else "none acts yet"),
+            Text("pinned", style="yellow") if get("actor/policy_pinned", -1.0) >= 0 else "",
             known(get("policy_version"), lambda v: f"{count(v)} published"),
+            *(Text(words, style="yellow") for words in refusals(self._state.row)),
             known(get("actor/policy_age_s_p50"), lambda v: f"age p50 {v:.2f} s"),
             known(get("actor/policy_age_s_p99"), lambda v: f"p99 {v:.2f} s"),
         )
+
+    def _fault(self) -> list[tuple[str, Text | Table]]:
+        """The latched fault with its cause, while there is one."""
+        if self._state.get("actor/armed") != 0:
+            return []
+        told = [str(event.get("text")) for event in self._state.events]
+        words = next((text for text in reversed(told) if "Robot stopped" in text), "robot stopped; look, then arm it")
+        return [("FAULT", Text(one_line(words), style="bold red", overflow="fold"))]
 
     def _loop(self) -> Text:
         get = self._state.get

@@ -99,6 +99,14 @@ def number(values: dict[str, Any], key: str, default: float = math.nan) -> float
     return float(value) if isinstance(value, int | float) else default
 
 
+def refusals(values: dict[str, Any]) -> list[str]:
+    """Policies that the actor refused, by reason, for reading; nothing when there were none."""
+    prefix = "actor/policies_refused_"
+    found = {key.removeprefix(prefix): number(values, key, 0.0) for key in values if key.startswith(prefix)}
+    reasons = ", ".join(f"{count(value)} {reason}" for reason, value in found.items() if value)
+    return [f"refused {reasons}"] if reasons else []
+
+
 def bins(values: Sequence[float], cells: int) -> list[float]:
     """The means of `cells` equal stretches of `values`; the values themselves when there are fewer."""
     if len(values) <= cells:

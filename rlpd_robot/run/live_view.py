@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.live import Live
 
 from rlpd_robot.run.live_panel import RunPanel
-from rlpd_robot.run.live_state import LiveState, count, duration, figure, known, one_line
+from rlpd_robot.run.live_state import LiveState, count, duration, figure, known, one_line, refusals
 from rlpd_robot.timing import Clock, SystemClock
 
 PLAIN_EVERY_S = 5.0
@@ -28,6 +28,9 @@ class LiveView:
         title: what runs, for example "door, seed 0".
         console: where to show it; standard output when absent.
         clock: for elapsed time, and in tests.
+
+    Attributes:
+        prompt: a last line of the panel, such as a question to the person at the keyboard.
     """
 
     def __init__(self, run_dir: Path, title: str, console: Console | None = None, clock: Clock | None = None) -> None:
@@ -36,6 +39,7 @@ class LiveView:
         self._title = one_line(title)
         self._state = LiveState(run_dir, self._clock)
         self._processes: dict[str, str] = {}
+        self.prompt = ""
         self._next_line_s = self._clock.now()
         self._live: Live | None = None
         self._drawn: tuple[Any, ...] = ()
@@ -79,13 +83,13 @@ class LiveView:
 
     def _draw(self, live: Live) -> None:
         """Lay the panel out anew, which costs some milliseconds, only when it would read differently."""
-        content = (self._state.seen, int(self._state.elapsed_s), tuple(self._processes.items()))
+        content = (self._state.seen, int(self._state.elapsed_s), tuple(self._processes.items()), self.prompt)
         if content != self._drawn:
             self._drawn = content
             live.update(self._panel(), refresh=True)
 
     def _panel(self) -> RunPanel:
-        return RunPanel(self._state, self._title, self._processes)
+        return RunPanel(self._state, self._title, self._processes, self.prompt)
 
     def _line(self, text: str) -> None:
         encoding = self._console.encoding
@@ -106,7 +110,9 @@ class LiveView:
             known(state.get("success_recent"), lambda v: f"success {100 * v:.0f} %"),
             known(state.get("return_recent"), lambda v: f"return {v:.1f}{demos}"),
             known(state.get("utd_realised"), lambda v: f"UTD {v:.2f} of {figure(state.get('utd_target'), 0)}"),
+            "FAULT: robot stopped" if state.get("actor/armed") == 0 else "",
             known(state.get("actor/policy_version"), lambda v: f"policy {v:.0f}"),
+            " ".join(refusals(state.row)),
             known(state.get("actor/policy_age_s_p50"), lambda v: f"age {v:.2f} s"),
             *([] if state.get("actor/lockstep") == 1 else self._timing()),
             known(state.get("actor/uncommitted"), lambda v: f"{v:.0f} unacked"),

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rlpd_robot.errors import DataError, RlpdRobotError
+from rlpd_robot.liveness import Pulse, beating
 from rlpd_robot.policy.snapshot_file import load_snapshot, save_snapshot
 from rlpd_robot.types import PolicySnapshot
 
@@ -15,6 +16,8 @@ KEPT = 20
 _EVERY_S = 1.0  # between two writes: a disk that also takes the journal must not be kept busy with policies
 _PREFIX, _SUFFIX = "policy-", ".npz"
 _CLOSE_S = 5.0
+_LOOK_S = 0.5
+_DISK_S = 30.0  # a slow disk is no hanging thread
 
 _log = logging.getLogger(__name__)
 
@@ -97,17 +100,25 @@ class PolicyArchive:
                 continue
 
     def _write_all(self) -> None:
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._next is not None or self._closing)
-                if self._next is None:
-                    return
-                snapshot = self._next
+        with beating("policy archive") as pulse:
+            while self._write_next(pulse):
+                pass
+
+    def _write_next(self, pulse: Pulse) -> bool:
+        """Wait for a policy and write it; false when there is none to come."""
+        with self._changed:
+            while self._next is None and not self._closing:
+                pulse.beat("waiting for a policy")
+                self._changed.wait(_LOOK_S)
+            snapshot = self._next
+        if snapshot is not None:
+            pulse.beat("writing", _DISK_S)
             self._write(snapshot)
             with self._changed:
                 if self._next is snapshot:
                     self._next = None
                 self._changed.wait_for(lambda: self._closing, _EVERY_S)
+        return snapshot is not None
 
     def _write(self, snapshot: PolicySnapshot) -> None:
         try:

@@ -1,4 +1,4 @@
-"""Child processes of the local supervisor: started, watched, ended in order."""
+"""Child processes of a run: started with their output in a file, watched, and ended."""
 
 import os
 import signal
@@ -8,10 +8,13 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from rlpd_robot import liveness
 from rlpd_robot.errors import ChildError
 from rlpd_robot.run.stopping import SUPERVISOR
 
 _LAST_WORDS = 600  # characters of a child's log that its end is reported with
+
+_alive: "set[Child]" = set()
 
 
 class Child:
@@ -22,21 +25,37 @@ class Child:
     Args:
         name: for reports; also names the log.
         words: verb and settings.
-        logs: directory of the logs.
+        logs: directory of the logs; what an earlier process of the same name left there is kept.
+        signs: file for its signs of life, or None.
+
+    Attributes:
+        log_path: of its log.
+        started_s: monotonic time of its start [s].
     """
 
-    def __init__(self, name: str, words: Sequence[str], logs: Path) -> None:
+    def __init__(self, name: str, words: Sequence[str], logs: Path, signs: Path | None = None) -> None:
         self.name = name
-        self._log_path = logs / f"{name}.log"
-        self._log = open(self._log_path, "ab")  # noqa: SIM115 - closed in `end`
+        self.log_path = logs / f"{name}.log"
+        self.started_s = time.monotonic()
+        self._signs = signs
+        self._log = open(self.log_path, "ab")  # noqa: SIM115 - closed in `end`
+        self._log_start = self._log.tell()
+        if signs is not None:
+            signs.unlink(missing_ok=True)
         self._process = subprocess.Popen(
             [sys.executable, "-m", "rlpd_robot", *words],
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env={**os.environ, "PYTHONUNBUFFERED": "1", SUPERVISOR: str(os.getpid())},
+            env={
+                **os.environ,
+                "PYTHONUNBUFFERED": "1",
+                SUPERVISOR: str(os.getpid()),
+                liveness.FILE: str(signs) if signs is not None else "",
+            },
         )
+        _alive.add(self)
 
     @property
     def state(self) -> str:
@@ -50,6 +69,19 @@ class Child:
     def running(self) -> bool:
         """Whether it still runs."""
         return self._process.poll() is None
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a signal such as SIGSTOP has suspended it."""
+        try:
+            stat = Path(f"/proc/{self._process.pid}/stat").read_text()
+        except OSError:  # it has ended, or this is no Linux: its silence shows in time
+            return False
+        return stat.rpartition(")")[2].split()[0] in ("T", "t")
+
+    def signs(self) -> list[liveness.Sign]:
+        """What its threads tell; nothing before the first has begun to."""
+        return liveness.read(self._signs) if self._signs is not None else []
 
     def check(self) -> None:
         """Make sure that it still runs.
@@ -65,10 +97,24 @@ class Child:
         """Exit status, negative for a signal; None while it runs."""
         return self._process.poll()
 
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        return self._process.pid
+
     def last_words(self) -> str:
-        """The end of its log."""
-        text = self._log_path.read_text(errors="replace")[-_LAST_WORDS:].strip()
+        """The end of its log; nothing of the process before it."""
+        with open(self.log_path, "rb") as log:
+            size = log.seek(0, os.SEEK_END)
+            log.seek(max(self._log_start, size - _LAST_WORDS))
+            text = log.read().decode(errors="replace").strip()
         return text.splitlines()[-1] if text else ""
+
+    def kill(self) -> None:
+        """End it at once."""
+        if self.running:
+            self._process.kill()
+            self._process.wait(5)
 
     def end(self, timeout_s: float) -> None:
         """Ask it to end; when it has not within the time, end it."""
@@ -77,13 +123,20 @@ class Child:
             try:
                 self._process.wait(timeout_s)
             except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait(5)
+                self.kill()
         self._log.close()
+        _alive.discard(self)
 
 
 def end_all(children: Sequence[Child], timeout_s: float) -> None:
-    """End children one after the other, in this order, within the time all told."""
+    """End children one after the other, in this order, within the time all told; each has its share of what is left."""
     deadline = time.monotonic() + timeout_s
-    for child in children:
-        child.end(max(0.5, deadline - time.monotonic()))
+    for i, child in enumerate(children):
+        child.end(max(0.1, (deadline - time.monotonic()) / (len(children) - i)))
+
+
+def kill_all() -> None:
+    """End every child of this process at once. From a signal handler too: nothing here waits."""
+    for child in list(_alive):
+        if child.running:
+            os.kill(child.pid, signal.SIGKILL)

@@ -103,8 +103,8 @@ class Resumption:
 
 
 def newest_version(actor: ActorInfo) -> int:
-    """Of the policy that an actor says it acts with; -1: none."""
-    version = actor.stats.get("policy_version", -1.0)
+    """Of the newest policy that an actor says it has, also while an earlier one is pinned; -1: none."""
+    version = max(actor.stats.get(name, -1.0) for name in ("policy_version", "policy_newest"))
     return int(version) if 0 <= version < 1 << 53 else -1
 
 

@@ -10,6 +10,7 @@ from rlpd_robot.agent.config import AgentConfig
 from rlpd_robot.errors import ConfigError
 from rlpd_robot.robot.safety import SafetySettings
 from rlpd_robot.robot.watchdog import WatchdogSettings
+from rlpd_robot.run.supervise_settings import SuperviseSettings
 from rlpd_robot.wire.security import Security
 from rlpd_robot.wire.settings import ADDRESSES, LinkSettings
 
@@ -56,12 +57,15 @@ class ActorSettings:
         connect_s: longest wait for the robot at the start [s].
         policy_s: longest wait for a first policy, and in lock-step for the learner's leave to go on [s].
         journal_mb: disk space for transitions that no learner has acknowledged [MB].
+        armed_at_start: whether it may move the robot as soon as it is warm; otherwise not before a person has looked
+            and armed it: how the supervisor starts one on a real robot again.
     """
 
     greedy_every: int = 0
     connect_s: float = 30.0
     policy_s: float = 600.0
     journal_mb: float = 2000.0
+    armed_at_start: bool = True
 
     def __post_init__(self) -> None:
         _at_least("actor.greedy_every", self.greedy_every, 0)
@@ -213,6 +217,7 @@ class Settings:
     link: LinkSettings = field(default_factory=LinkSettings)
     run: RunSettings = field(default_factory=RunSettings)
     watchdog: WatchdogSettings = field(default_factory=WatchdogSettings)
+    supervise: SuperviseSettings = field(default_factory=SuperviseSettings)
     actor: ActorSettings = field(default_factory=ActorSettings)
     learner: LearnerSettings = field(default_factory=LearnerSettings)
     eval: EvalSettings = field(default_factory=EvalSettings)

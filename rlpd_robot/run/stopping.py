@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType
 
 SUPERVISOR = "RLPD_ROBOT_SUPERVISOR"
@@ -11,12 +12,18 @@ SUPERVISOR = "RLPD_ROBOT_SUPERVISOR"
 _LOOK_S = 1.0
 
 
-def stop_on_signals() -> threading.Event:
-    """An event that SIGINT, SIGTERM or the death of the supervisor set. A second signal leaves at once, status 130."""
+def stop_on_signals(at_once: Callable[[], None] | None = None) -> threading.Event:
+    """An event that SIGINT, SIGTERM or the death of the supervisor set. A second signal leaves at once, status 130.
+
+    Args:
+        at_once: done before leaving at once; must not wait.
+    """
     stop = threading.Event()
 
     def ask(number: int, frame: FrameType | None) -> None:
         if stop.is_set():
+            if at_once is not None:
+                at_once()
             os._exit(130)
         stop.set()
 

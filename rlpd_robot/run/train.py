@@ -2,7 +2,6 @@
 
 import json
 import sys
-import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,20 +10,18 @@ from typing import Any
 from rlpd_robot.errors import ChildError, RlpdRobotError
 from rlpd_robot.policy.snapshot_file import load_snapshot
 from rlpd_robot.robot.task import Task
+from rlpd_robot.run.arm_key import restore_terminal
 from rlpd_robot.run.directory import make_directory
-from rlpd_robot.run.evaluate import POLICY, RESULT, Build, Evaluation, evaluate, film, seeds_of, sentence
+from rlpd_robot.run.evaluate import POLICY, RESULT, Build, Evaluation, film, sentence
 from rlpd_robot.run.learner_status import is_finished
-from rlpd_robot.run.live_view import LiveView
+from rlpd_robot.run.local_run import LocalRun
 from rlpd_robot.run.metrics import append_event, elapsed_s, wall_before_s
 from rlpd_robot.run.preflight import Plan, preflight
-from rlpd_robot.run.processes import Child, end_all
+from rlpd_robot.run.processes import kill_all
 from rlpd_robot.run.report import write_report
 from rlpd_robot.run.settings import Settings
 from rlpd_robot.run.stopping import stop_on_signals
 from rlpd_robot.run.summary import summarise
-
-_LOOK_S = 0.25
-_END_S = 8.0  # for each of actor and learner to hand over and commit
 
 
 def train(settings: Settings, config_text: str, words: Sequence[str], build: Build) -> int:
@@ -33,7 +30,7 @@ def train(settings: Settings, config_text: str, words: Sequence[str], build: Bui
     With `resume=auto` a run that was left is gone on with; one that had finished goes straight to its evaluation.
     """
     plan = preflight(settings, words, build)
-    stop = stop_on_signals()
+    stop = stop_on_signals(_leave_at_once)
     directory = make_directory(settings.run, new=settings.resume == "never")
     make_directory(settings.run, "logs")
     elapsed_s(directory)  # events count from here, not from the first one
@@ -47,10 +44,14 @@ def train(settings: Settings, config_text: str, words: Sequence[str], build: Bui
                 run.learn(stop)
             result = None if stop.is_set() else run.evaluate(build, plan.task, stop)
         finally:
-            run.end()
+            run.end(None, stop)
     except ChildError as error:
         append_event(directory, "error", "train", str(error))
-        print(f"rlpd-robot train: {error}\nIts log: {directory / 'logs'}", file=sys.stderr)
+        print(
+            f"rlpd-robot train: {error}\nIts log: {directory / 'logs'}\n"
+            f"Everything executed until then is kept in {directory}; `resume=auto` goes on with it.",
+            file=sys.stderr,
+        )
         return 1
     if result is None or stop.is_set():
         print(f"Stopped by a person; everything executed until then is in {directory / 'live.zarr'}.")
@@ -58,68 +59,9 @@ def train(settings: Settings, config_text: str, words: Sequence[str], build: Bui
     return finish(settings, build, plan, result, time.monotonic() - start)
 
 
-class LocalRun:
-    """The three processes of one run on this machine; the robot's stand-in alone when it no longer learns."""
-
-    def __init__(self, settings: Settings, words: Sequence[str], directory: Path, learns: bool = True) -> None:
-        self._settings, self._directory = settings, directory
-
-        def child(verb: str) -> Child:
-            return Child(verb, [verb, *words, "resume=auto"], directory / "logs")
-
-        self._sim = child("sim") if settings.robot.stand_in is not None else None
-        self._learner = child("learner") if learns else None
-        self._actor = child("actor") if learns else None
-
-    def learn(self, stop: threading.Event) -> None:
-        """Watch until the learner says that it has finished, or a person stops the run.
-
-        Raises:
-            ChildError: a process ended by itself.
-        """
-        assert self._learner is not None
-        assert self._actor is not None
-        title = f"{self._settings.run.name}: {self._settings.robot.name}"
-        with LiveView(self._directory, title) as view:
-            while not stop.wait(_LOOK_S):
-                view.processes({child.name: child.state for child in self._children()})
-                view.update()
-                if is_finished(self._settings):
-                    break
-                self._check()
-            end_all([self._actor, self._learner], 2 * _END_S)
-            view.update()
-        for child in (self._learner, self._actor):
-            if not stop.is_set() and child.status != 0:  # it could not hand over or commit what was executed
-                child.check()
-
-    def evaluate(self, build: Build, task: Task, stop: threading.Event) -> Evaluation:
-        """Deterministic episodes on the robot or stand-in that training left."""
-        snapshot = load_snapshot(self._directory / POLICY)
-        driver = build(self._settings.robot.driver)
-        try:
-            return evaluate(
-                driver,
-                task,
-                snapshot,
-                self._settings.safety,
-                seeds_of(self._settings.eval),
-                self._settings.actor.connect_s,
-                stop,
-            )
-        finally:
-            driver.close()
-
-    def end(self) -> None:
-        """End what still runs, the one that others lean on last."""
-        end_all(self._children(), 2 * _END_S)
-
-    def _children(self) -> list[Child]:
-        return [child for child in (self._actor, self._learner, self._sim) if child is not None]
-
-    def _check(self) -> None:
-        for child in reversed(self._children()):  # a stand-in's end explains an actor's, not the other way round
-            child.check()
+def _leave_at_once() -> None:
+    kill_all()
+    restore_terminal()
 
 
 def finish(settings: Settings, build: Build, plan: Plan, result: Evaluation, wall_s: float) -> int:

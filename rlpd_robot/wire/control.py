@@ -18,6 +18,7 @@ from typing import Any
 import zmq
 
 from rlpd_robot.errors import PeerRefusedError, PeerTimeoutError, PeerVersionError, ProtocolError, RlpdRobotError
+from rlpd_robot.liveness import beating
 from rlpd_robot.wire.codec import Message, decode_single, encode_single
 from rlpd_robot.wire.gate import refused_peers
 from rlpd_robot.wire.security import LOOPBACK_ONLY, Security
@@ -31,7 +32,7 @@ TICKET_S = 2.0
 
 _TICKETS = 64  # of one moment: askers beyond that are refused
 _TURN = 64  # messages
-_LOOK_S = 1.0
+_LOOK_S = 0.5
 _CLOSE_S = 5.0
 _TEXT = 4000  # characters of an answer
 
@@ -109,12 +110,14 @@ class ControlServer:
             poller = zmq.Poller()
             poller.register(self._socket, zmq.POLLIN)
             poller.register(self._waker.fd, zmq.POLLIN)
-            while not self._closing:
-                poller.poll(int(1e3 * _LOOK_S))
-                self._waker.clear()
-                for _ in range(_TURN):
-                    if self._closing or not self._receive():
-                        break
+            with beating("control") as pulse:
+                while not self._closing:
+                    pulse.beat()
+                    poller.poll(int(1e3 * _LOOK_S))
+                    self._waker.clear()
+                    for _ in range(_TURN):
+                        if self._closing or not self._receive():
+                            break
         except BaseException as error:
             self._error = error  # raised by the next `check`
         finally:

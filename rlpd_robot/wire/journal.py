@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 
 from rlpd_robot.errors import ConfigError, DataError, StoreError, StoreLockedError
 from rlpd_robot.files import make_directories, sync_directory
+from rlpd_robot.liveness import beating
 from rlpd_robot.types import Segment
 from rlpd_robot.wire.journal_file import (
     JournalFile,
@@ -36,6 +37,8 @@ SYNC_S = 0.5
 
 _FILE_BYTES = 8_000_000  # one file: what has been acknowledged is deleted file by file
 _CLOSE_S = 10.0
+_LOOK_S = 0.5  # without data to sync
+_DISK_S = 30.0  # a slow disk is no hanging thread
 
 _log = logging.getLogger(__name__)
 
@@ -332,16 +335,19 @@ class Journal:
 
     def _sync_loop(self) -> None:
         try:
-            while not self._closed:
-                if not self._dirty.wait(_CLOSE_S):
-                    continue
-                self._sync_now.wait(SYNC_S)
-                self._sync_now.clear()
-                self._dirty.clear()
-                self.sync()
-                self._unlink()
-                if self._disk_error is not None:
-                    self._dirty.set()
+            with beating("journal sync") as pulse:
+                while not self._closed:
+                    pulse.beat("waiting for data")
+                    if not self._dirty.wait(_LOOK_S):
+                        continue
+                    self._sync_now.wait(SYNC_S)
+                    self._sync_now.clear()
+                    self._dirty.clear()
+                    pulse.beat("syncing", _DISK_S)
+                    self.sync()
+                    self._unlink()
+                    if self._disk_error is not None:
+                        self._dirty.set()
         except BaseException as error:
             self._error = error  # raised by the next `append`
 

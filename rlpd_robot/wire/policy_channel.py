@@ -9,6 +9,7 @@ from collections import deque
 import zmq
 
 from rlpd_robot.errors import PeerVersionError, ProtocolError
+from rlpd_robot.liveness import beating
 from rlpd_robot.types import PolicySnapshot
 from rlpd_robot.wire.codec import DEFAULT_MAX_BYTES
 from rlpd_robot.wire.gate import refused_peers
@@ -20,6 +21,7 @@ _REPEAT_S = 5.0
 """The last snapshot is sent again this often: a frozen subscriber misses what its full queue cannot take."""
 
 _QUEUE = 8
+_LOOK_MS = 500
 _CLOSE_S = 5.0
 
 _log = logging.getLogger(__name__)
@@ -95,17 +97,19 @@ class PolicyPublisher:
             poller.register(self._waker.fd, zmq.POLLIN)
             latest: bytes | None = None
             repeat_s = time.monotonic() + _REPEAT_S
-            while not self._closing:
-                poller.poll(max(0, int(1e3 * (repeat_s - time.monotonic())) + 1))
-                self._waker.clear()
-                due = time.monotonic() >= repeat_s
-                repeat_s += _REPEAT_S * due
-                again = self._take_subscriptions() or due
-                if again and latest is not None and not self._pending:
-                    self._socket.send(latest)
-                while self._pending:
-                    latest = self._pending.popleft()
-                    self._socket.send(latest)  # an XPUB never waits: it drops for a subscriber whose queue is full
+            with beating("policy publisher") as pulse:
+                while not self._closing:
+                    pulse.beat()
+                    poller.poll(_LOOK_MS)
+                    self._waker.clear()
+                    due = time.monotonic() >= repeat_s
+                    repeat_s += _REPEAT_S * due
+                    again = self._take_subscriptions() or due
+                    if again and latest is not None and not self._pending:
+                        self._socket.send(latest)
+                    while self._pending:
+                        latest = self._pending.popleft()
+                        self._socket.send(latest)  # an XPUB never waits: it drops for a subscriber whose queue is full
         except BaseException as error:
             self._error = error  # raised by the next `publish`
         finally:

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 import zmq
 
 from rlpd_robot.errors import DataError, PeerVersionError, ProtocolError
+from rlpd_robot.liveness import beating
 from rlpd_robot.spec import ProblemSpec
 from rlpd_robot.types import Ending, Segment
 from rlpd_robot.wire.codec import DEFAULT_MAX_BYTES
@@ -245,17 +246,19 @@ class ActorUplink:
         try:
             poller = zmq.Poller()
             poller.register(self._waker.fd, zmq.POLLIN)
-            while not (self._closing and not self._offered):
-                poller.register(self._socket, zmq.POLLIN | (zmq.POLLOUT if self._has_output() else 0))
-                poller.poll(self._wait_ms())
-                self._waker.clear()
-                self._take_offers()
-                self._receive()
-                self._introduce()
-                self._beat()
-                self._send()
-                with self._changed:
-                    self._changed.notify_all()
+            with beating("uplink") as pulse:
+                while not (self._closing and not self._offered):
+                    pulse.beat()
+                    poller.register(self._socket, zmq.POLLIN | (zmq.POLLOUT if self._has_output() else 0))
+                    poller.poll(self._wait_ms())
+                    self._waker.clear()
+                    self._take_offers()
+                    self._receive()
+                    self._introduce()
+                    self._beat()
+                    self._send()
+                    with self._changed:
+                        self._changed.notify_all()
         except BaseException as error:
             self._error = error  # raised by the caller's next call
         finally:

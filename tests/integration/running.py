@@ -122,6 +122,21 @@ def run_verb(words: Sequence[str], log: Path, **environment: str) -> tuple[int, 
         verb.kill()
 
 
+def children_of(pid: int) -> dict[str, int]:
+    """Process id of each child of the supervisor, by verb."""
+    found = {}
+    for path in Path("/proc").iterdir():
+        if path.name.isdigit():
+            try:
+                parent = int((path / "stat").read_text().rpartition(")")[2].split()[1])
+                words = (path / "cmdline").read_bytes().split(b"\0")
+            except (OSError, ValueError):
+                continue  # it has ended
+            if parent == pid and b"rlpd_robot" in words:
+                found[words[words.index(b"rlpd_robot") + 1].decode()] = int(path.name)
+    return found
+
+
 def row(directory: Path) -> dict[str, Any]:
     """The newest row of metrics.jsonl; empty before the first."""
     rows = read_jsonl(directory / "metrics.jsonl")

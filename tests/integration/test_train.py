@@ -1,7 +1,5 @@
 """`rlpd-robot train` with all its processes: in lock-step on the Adroit door, and what may befall it on a point."""
 
-import os
-import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,7 +10,7 @@ from rlpd_robot.data.demo_store import DemoStore
 from rlpd_robot.policy.snapshot_file import check_snapshot, load_snapshot
 from sim.sim_driver import SimDriver
 from sim.tasks.registry import make_task
-from tests.integration.running import Verb, events, link_words, live_rows, make_demos, read_json, row, run_verb
+from tests.integration.running import Verb, children_of, link_words, live_rows, make_demos, read_json, row, run_verb
 
 pytestmark = pytest.mark.integration
 
@@ -133,34 +131,6 @@ def train(tmp_path: Path, demos: Path) -> Iterator[Start]:
     yield start
     for verb in started:
         verb.kill()
-
-
-def children_of(pid: int) -> dict[str, int]:
-    """Process id of each child of the supervisor, by verb."""
-    found = {}
-    for path in Path("/proc").iterdir():
-        if path.name.isdigit():
-            try:
-                parent = int((path / "stat").read_text().rpartition(")")[2].split()[1])
-                words = (path / "cmdline").read_bytes().split(b"\0")
-            except (OSError, ValueError):
-                continue  # it has ended
-            if parent == pid and b"rlpd_robot" in words:
-                found[words[words.index(b"rlpd_robot") + 1].decode()] = int(path.name)
-    return found
-
-
-def test_a_child_that_dies_is_named_and_ends_the_run(train: Start) -> None:
-    verb, run = train("run.env_steps=1000000")
-    verb.until(lambda: row(run).get("env_steps", 0) > 50)
-    os.kill(children_of(verb.process.pid)["actor"], signal.SIGKILL)
-    assert verb.ends() == 1
-    assert "rlpd-robot train: Process 'actor' killed by SIGKILL. Last words: " in verb.text
-    assert f"Its log: {run / 'logs'}" in verb.text
-    assert any("Process 'actor' killed by SIGKILL" in text for text in events(run))
-    assert children_of(verb.process.pid) == {}
-    assert not (run / "summary.json").exists()
-    assert len(live_rows(run)) > 50  # what was received is kept
 
 
 def test_ctrl_c_ends_every_child_and_keeps_the_data(train: Start) -> None:
