@@ -238,7 +238,11 @@ def test_a_robot_of_another_version(refused: Callable[..., str], demos: Path, tm
 def test_a_learner_of_another_version(refused: Callable[..., str], tmp_path: Path) -> None:
     (tmp_path / "runs").mkdir()
     with newer_peer() as address:
-        words = ["~robot.driver.address", "robot.driver._target_=rlpd_robot.robot.fake.FakeDriver"]
+        words = [
+            "~robot.driver.address",
+            "~robot.driver.security",
+            "robot.driver._target_=rlpd_robot.robot.fake.FakeDriver",
+        ]
         sentence = refused(*words, f"link.data={address}", verb="actor")
     assert sentence == f"The learner at {address} refused: learner at {address} {NEWER}"
     (tmp_path / "runs").rmdir()
