@@ -36,6 +36,9 @@ from rlpd_robot.types import PolicySnapshot
 
 STATE, CONSUMED, META, POLICY, CONFIG = "state.npz", "consumed.npz", "meta.json", "policy.npz", "config.yaml"
 MANIFEST, DONE = "manifest.json", "done"
+CHECKPOINTS = "checkpoints"
+"""In the run's directory: what a restarted learner goes on from."""
+
 _PREFIX, _PARTIAL = "checkpoint-", ".partial"
 
 

@@ -17,6 +17,7 @@ from rlpd_robot.robot.driver import Driver
 from rlpd_robot.robot.episode import EpisodeSummary
 from rlpd_robot.robot.safety import SafetyLimits, SafetySettings
 from rlpd_robot.robot.task import Task, problem_of
+from rlpd_robot.run.checkpoint import CHECKPOINTS, newest_policy
 from rlpd_robot.run.settings import EvalSettings, Settings
 from rlpd_robot.run.statistics import wilson_interval
 from rlpd_robot.timing import SystemClock
@@ -126,6 +127,8 @@ def run_eval(settings: Settings, build: Build) -> int:
     """`rlpd-robot eval`: 0 when enough episodes were solved, 1 when not."""
     directory = settings.run.directory
     path = Path(settings.eval.policy) if settings.eval.policy else directory / POLICY
+    if not settings.eval.policy and not path.is_file():  # not finished yet: what its newest checkpoint has
+        path = newest_policy(directory / CHECKPOINTS) or path
     if not path.is_file():
         raise StoreError(
             path, "there is no such policy file", "Name one with eval.policy=FILE, or a run with run.name=NAME."

@@ -11,6 +11,7 @@ from rlpd_robot.data.demo_store import DemoStore, StoreWriter
 from rlpd_robot.errors import PeerTimeoutError, StoreError
 from rlpd_robot.liveness import pulse
 from rlpd_robot.policy.snapshot_file import save_snapshot
+from rlpd_robot.run.checkpoint import CHECKPOINTS
 from rlpd_robot.run.checkpointer import Checkpointer
 from rlpd_robot.run.consumed import Rows
 from rlpd_robot.run.course import Course
@@ -27,9 +28,6 @@ from rlpd_robot.types import Segment
 from rlpd_robot.wire.intake import LearnerIntake
 from rlpd_robot.wire.messages import EpisodeEnd
 from rlpd_robot.wire.policy_channel import PolicyPublisher
-
-CHECKPOINTS = "checkpoints"
-"""In the run's directory: what a restarted learner goes on from."""
 
 LIVE = "live.zarr"
 """In the run's directory: the episodes of the run; a demonstration store like any other."""

@@ -5,7 +5,7 @@ one another. A killed learner loses its sockets and its locks, as the kernel wou
 import json
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +16,7 @@ import pytest
 
 from rlpd_robot.agent.config import AgentConfig
 from rlpd_robot.data.demo_store import DemoStore, StoreWriter
+from rlpd_robot.data.digest import rows_digest
 from rlpd_robot.errors import StoreError
 from rlpd_robot.robot.fake import FakeDriver, FakeTask
 from rlpd_robot.run import checkpoint as checkpoints
@@ -26,6 +27,7 @@ from rlpd_robot.run.checkpoint import load_newest
 from rlpd_robot.run.learner import Learner
 from rlpd_robot.run.resume import fingerprint_of
 from rlpd_robot.run.settings import LearnerSettings, RunSettings, Settings
+from rlpd_robot.types import Batch
 from rlpd_robot.wire.settings import LinkSettings
 from tests.run.point import HORIZON, PROBLEM, settings
 
@@ -50,14 +52,14 @@ class Killed(BaseException):
 
 
 def point_run(root: Path, demos: Path, **changes: Any) -> Settings:
-    """A run of the fake point on sockets of its own; `changes` are of the agent, but for `checkpoint_every`."""
+    """A run of the fake point on sockets of its own; `changes` are of the agent, but for the first two."""
     sockets = tempfile.mkdtemp(prefix="rlpd")  # tmp_path is too long a name for a socket
-    every = changes.pop("checkpoint_every", 30)
+    every, patience_s = changes.pop("checkpoint_every", 30), changes.pop("timeout_s", 10.0)
     names = ("robot", "data", "policy", "control")
     return settings(
         root,
         agent=replace(AGENT, **changes),
-        link=LinkSettings(**{name: f"ipc://{sockets}/{name}" for name in names}),
+        link=LinkSettings(**{name: f"ipc://{sockets}/{name}" for name in names}, timeout_s=patience_s),
         run=RunSettings(name="point", root=str(root), env_steps=STEPS, demos=str(demos)),
         learner=LearnerSettings(publish_every=20, checkpoint_every=every, checkpoints_kept=3),
     )
@@ -102,6 +104,8 @@ def learn(wanted: Settings, config_text: str = "") -> None:
         learner.run()
     except (Killed, StoreError):
         learner._resources.close()
+        if learner._checkpointer._thread is not None:
+            learner._checkpointer._thread.join(20)
         raise
     learner.close()
 
@@ -144,14 +148,14 @@ def outcome(wanted: Settings) -> dict[str, Any]:
     directory = wanted.run.directory
     newest, _ = load_newest(directory / "checkpoints", fingerprint_of(PROBLEM, wanted))
     assert newest is not None
-    status = json.loads((directory / "learner.json").read_text())
+    said = status(wanted)
     episodes = list(DemoStore.open(directory / "live.zarr").episodes())
     columns = ("observations", "actions", "proposed_actions", "rewards", "success", "policy_versions")
     return {
-        **{name: status[name] for name in ("finished", "env_steps", "critic_updates", "published", "consumed_rows")},
-        "ring_digest": status["ring_digest"],
-        "compiles": status["compiles"],
-        "consumed": list(status["consumed"].values()),
+        **{name: said[name] for name in ("finished", "env_steps", "critic_updates", "published", "consumed_rows")},
+        "ring_digest": said["ring_digest"],
+        "compiles": said["compiles"],
+        "consumed": list(said["consumed"].values()),
         "counters": newest.counters,
         **{f"agent{name}": array for name, array in newest.arrays.items()},
         **{f"policy/{name}": array for name, array in newest.policy.arrays.items()},
@@ -172,9 +176,13 @@ def _same(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
-def digest_of_rows(wanted: Settings, last: int) -> Sequence[int]:
-    """The ring's digest, counted from `live.zarr` alone."""
-    from rlpd_robot.data.digest import row_hashes
-
+def digest_on_disk(wanted: Settings) -> int:
+    """The digest of the transitions in `live.zarr` that the ring has room for."""
     rows = DemoStore.open(wanted.run.directory / "live.zarr").transitions()
-    return [int(row_hashes(rows)[-last:].sum(dtype=np.uint64))]
+    return rows_digest(Batch(*(column[-wanted.agent.ring_capacity :] for column in rows)))
+
+
+def status(wanted: Settings) -> dict[str, Any]:
+    """`learner.json`."""
+    found: dict[str, Any] = json.loads((wanted.run.directory / "learner.json").read_text())
+    return found

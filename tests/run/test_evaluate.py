@@ -10,6 +10,8 @@ from rlpd_robot.config import build
 from rlpd_robot.errors import ConfigError, DataError, FaultError, NoRenderingError, SpecMismatchError, StoreError
 from rlpd_robot.robot.fake import FakeDriver, FakeTask
 from rlpd_robot.robot.safety import SafetySettings
+from rlpd_robot.run.checkpoint import Checkpoint, save_checkpoint
+from rlpd_robot.run.consumed import ConsumedBook
 from rlpd_robot.run.evaluate import evaluate, film, run_eval, seeds_of, sentence
 from rlpd_robot.run.settings import EvalSettings, RobotSettings
 from rlpd_robot.run.statistics import wilson_interval
@@ -92,6 +94,13 @@ def test_another_policy_leaves_the_runs_figures_alone(tmp_path: Path) -> None:
     path = save_policy(tmp_path / "mine.npz")
     assert run_eval(settings(tmp_path, eval=EvalSettings(episodes=1, policy=str(path))), build) == 0
     assert not (tmp_path / "point").exists()
+
+
+def test_a_run_under_way_is_judged_by_its_newest_checkpoint(tmp_path: Path) -> None:
+    book = ConsumedBook()
+    checkpoint = Checkpoint({}, {}, (book.boots, book.runs), policy(version=8), "f")
+    save_checkpoint(tmp_path / "point" / "checkpoints", checkpoint, kept=1)
+    assert run_eval(settings(tmp_path, eval=EvalSettings(episodes=1)), build) == 0
 
 
 def test_no_policy(tmp_path: Path) -> None:
