@@ -23,7 +23,7 @@ class SimDriver:
 
     def __init__(self, task: str) -> None:
         self.hand = AdroitHand(task)
-        self._sequence = 0
+        self._sequence = self._commands = 0
         self._commanded = False
         self._counts = {"periods": 0.0, "resets": 0.0, "stops": 0.0}
 
@@ -53,7 +53,7 @@ class SimDriver:
         self._counts["periods"] += 1
         return self._state()
 
-    def send(self, command: SafeCommand) -> None:
+    def send(self, command: SafeCommand) -> int:
         """Set the targets for the next `read`.
 
         Raises:
@@ -61,6 +61,8 @@ class SimDriver:
         """
         self.hand.write(command.values)
         self._commanded = True
+        self._commands += 1
+        return self._commands
 
     def stop(self) -> None:
         """Hold the present position."""

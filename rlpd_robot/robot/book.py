@@ -36,6 +36,8 @@ class Outcome(IntEnum):
     REPEATED = 4  # lock-step: asked again, answered again, not executed again
     RESET = 5
     STOP = 6
+    HELD = 7  # no fresh command came: from here on the robot follows none, and comes to its stop
+    NOT_RESET = 8  # it came after a stop, and before the reset that would have let the robot move again
 
 
 def record_dtype(size: int) -> np.dtype[np.void]:

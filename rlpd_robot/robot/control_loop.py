@@ -7,20 +7,20 @@ The loop knows neither sockets nor files nor learners: whoever wants its data su
 
 import contextlib
 import gc
-import math
 import threading
 from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rlpd_robot.errors import DataError, FaultError, ProtocolError, RlpdRobotError
+from rlpd_robot.errors import FaultError, RlpdRobotError
 from rlpd_robot.policy.base import Policy
-from rlpd_robot.robot.driver import Driver
+from rlpd_robot.robot.acted import SentCommands
+from rlpd_robot.robot.driver import Declaring, Driver
 from rlpd_robot.robot.episode import EpisodeRecord, EpisodeSummary, Subscriber
 from rlpd_robot.robot.safety import SafetyLimits, filter_command
-from rlpd_robot.robot.task import ActionMap, Task
-from rlpd_robot.robot.watchdog import BAD_DATA, CAUSES, LINK, REMEDY, SAFETY, STALE, Watchdog, WatchdogSettings
+from rlpd_robot.robot.task import ActionMap, CheckedTask, Task
+from rlpd_robot.robot.watchdog import REMEDY, Watchdog, WatchdogSettings, sentence_of
 from rlpd_robot.spec import ProblemSpec
 from rlpd_robot.timing import Clock, Histogram, Ticker
 from rlpd_robot.types import Command, Ending, RobotState, Transition
@@ -87,7 +87,7 @@ class ControlLoop:
     ) -> None:
         self.next_sequence = first_sequence
         self.stop_requested = stop_requested or threading.Event()
-        self._driver, self._task, self._problem, self._limits = driver, task, problem, limits
+        self._driver, self._task, self._problem, self._limits = driver, CheckedTask(task), problem, limits
         self._policy_source, self._policy_age, self._boot, self._clock = policy_source, policy_age, boot, clock
         self._subscribers, self._before_step = tuple(subscribers), before_step
         self._period_s = problem.robot.period_s
@@ -100,6 +100,9 @@ class ControlLoop:
         self._ticker = Ticker(self._period_s, clock)
         self._lateness, self._period, self._response = Histogram(), Histogram(), Histogram()
         self._filtered = self._skipped = self._faults = 0
+        self._commands = SentCommands()
+        if isinstance(driver, Declaring):
+            driver.declare(np.stack([limits.low, limits.high, limits.max_speed]))
 
     @property
     def fault(self) -> str | None:
@@ -179,6 +182,7 @@ class ControlLoop:
         return {
             "deadline_misses": float(self._ticker.missed),
             "filtered": float(self._filtered),
+            "not_executed": float(self._commands.not_executed),
             "states_skipped": float(self._skipped),
             "faults": float(self._faults),
             "armed": float(self.fault is None),
@@ -190,8 +194,9 @@ class ControlLoop:
 
     def _begin(self, seed: int | None) -> None:
         self._previous: Command | None = None  # the robot has moved: no speed counts from the last episode's command
+        self._commands.begin()
         self._state = self._driver.reset(seed, self._reset_timeout_s)
-        self._observation = self._observe(self._state)
+        self._observation = self._task.observe(self._state)
         self.watchdog.begin(self._state)
         self.watchdog.check_flags(self._state)
         self._ticker.start()
@@ -209,15 +214,20 @@ class ControlLoop:
         command, report = filter_command(self._limits, self._previous, desired, state, self._period_s)
         self.watchdog.check_command(bool(np.isfinite(proposed).all()), report.changed, command.values)
         filtered_s = self._clock.now()
-        self._driver.send(command)
+        if self._commands.add(self._driver.send(command), command):
+            self._previous = command
         sent_s = self._clock.now()
 
         self._wait_for_deadline()
         next_state = self._driver.read(self._read_timeout_s)
-        next_observation = self._observe(next_state)
+        next_observation = self._task.observe(next_state)
         self.watchdog.check_state(next_state, self._clock.now())
+        self._state, self._observation = next_state, next_observation
 
-        action = self._map.to_action(command)
+        acted = self._commands.acted(command, next_state)
+        if acted is None:
+            return  # the robot has not taken a command yet: there is no transition
+        action = self._map.to_action(acted)
         ending, cause = self._ending_at(record.steps + 1, next_state)
         transition = Transition(
             boot=self._boot,
@@ -227,7 +237,7 @@ class ControlLoop:
             observation=observation,
             action=action,
             proposed_action=_recordable(proposed, action),
-            reward=self._reward(state, action, next_state),
+            reward=self._task.reward(state, action, next_state),
             next_observation=next_observation,
             success=bool(self._task.success(next_state)),
             intervened=False,
@@ -241,7 +251,6 @@ class ControlLoop:
         self._filtered += report.changed
         self._skipped += max(0, next_state.sequence - state.sequence - 1)
         self._response.add(sent_s - state.received_s)
-        self._state, self._observation, self._previous = next_state, next_observation, command
         record.add(transition)
 
     def _wait_for_deadline(self) -> None:
@@ -255,22 +264,6 @@ class ControlLoop:
         self._period.add(now - self._woke_s)
         self._woke_s = now
 
-    def _observe(self, state: RobotState) -> NDArray[np.float32]:
-        for name, values in state.values.items():
-            if values.dtype.kind == "f" and not np.isfinite(values).all():
-                raise DataError(f"Robot state {state.sequence}", f"'{name}' holds a non-finite number", "finite values")
-        observation = self._task.observe(state)
-        if not np.isfinite(observation).all():
-            index = int(np.argmin(np.isfinite(observation)))
-            raise DataError(f"Observation of state {state.sequence}", f"element {index} is not finite", "finite values")
-        return observation
-
-    def _reward(self, state: RobotState, action: NDArray[np.float32], next_state: RobotState) -> float:
-        reward = float(self._task.reward(state, action, next_state))
-        if not math.isfinite(reward):
-            raise DataError(f"Reward of state {next_state.sequence}", f"it is {reward!r}", "a finite number")
-        return reward
-
     def _ending_at(self, steps: int, next_state: RobotState) -> tuple[Ending, str]:
         if self._task.terminated(next_state):
             return "terminated", self._task.name
@@ -281,7 +274,7 @@ class ControlLoop:
         return "", ""
 
     def _latch(self, record: EpisodeRecord, error: RlpdRobotError) -> FaultError:
-        sentence = self._sentence(error)
+        sentence = sentence_of(error, self._driver.lockstep)
         self.watchdog.fault(sentence, self._clock.now())
         self._stop_robot()
         self._faults += 1
@@ -296,26 +289,15 @@ class ControlLoop:
                 self._driver.connect(_LOOK_S)
                 return ""
             state = self._driver.read(max(_LOOK_S, 2 * self._period_s))
-            self._observe(state)
+            self._task.observe(state)
             self.watchdog.check_flags(state)
             self.watchdog.check_policy(self._policy_source() is not None, self._policy_age())
         except RlpdRobotError as error:
             if isinstance(error, OSError) and not self._driver.lockstep:  # the robot may have been started again
                 with contextlib.suppress(RlpdRobotError):
                     self._driver.connect(_LOOK_S)  # shakes hands; the robot moves after a reset only
-            return self._sentence(error)
+            return sentence_of(error, self._driver.lockstep)
         return ""
-
-    def _sentence(self, error: RlpdRobotError) -> str:
-        """What happened, beginning with its cause."""
-        if isinstance(error, FaultError):
-            known = any(error.cause.startswith(f"{cause}:") for cause in CAUSES)
-            return error.cause if known else f"{SAFETY}: {error.cause}"
-        if isinstance(error, DataError):
-            return f"{BAD_DATA}: {error}"
-        if isinstance(error, TimeoutError) and not self._driver.lockstep:
-            return f"{STALE}: {error}"
-        return f"{LINK}: {error}" if isinstance(error, TimeoutError | ConnectionError | ProtocolError) else str(error)
 
     def _collect_garbage(self) -> None:
         """Between episodes by the wall clock; within one, nothing is collected."""

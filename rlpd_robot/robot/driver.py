@@ -1,13 +1,24 @@
 """The seam between this toolkit and any robot: six methods that differ between real, simulated and recorded robots."""
 
 from collections.abc import Mapping
-from typing import NewType, Protocol
+from typing import NewType, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
 
 from rlpd_robot.spec import RobotSpec
 from rlpd_robot.types import Command, RobotState
 
 SafeCommand = NewType("SafeCommand", Command)
 """A command that passed the safety filter. Only `robot/safety.py` makes one (held by mypy and by a test)."""
+
+
+@runtime_checkable
+class Declaring(Protocol):
+    """A driver whose robot compares the controller's safety limits with its own."""
+
+    def declare(self, limits: NDArray[np.float64]) -> None:
+        """(3, C) lowest and highest value and fastest change [1/s] that the controller's safety filter lets through."""
 
 
 class Driver(Protocol):
@@ -38,8 +49,12 @@ class Driver(Protocol):
             PeerTimeoutError: no new state came in time.
         """
 
-    def send(self, command: SafeCommand) -> None:
-        """Hand over one command without waiting. A command that cannot leave at once is dropped and counted."""
+    def send(self, command: SafeCommand) -> int:
+        """Hand over one command without waiting; a command that cannot leave at once is dropped and counted.
+
+        Returns:
+            Its number, which counts up and which `RobotState.executed` names; -1: it was dropped.
+        """
 
     def stop(self) -> None:
         """Ask the robot to stop, by whatever means it has; repeats are harmless. Never raises."""

@@ -48,7 +48,7 @@ class FakeDriver:
         self._fail_after, self._nan_after = fail_after, nan_after
         self._position, self._velocity = np.zeros(size), np.zeros(size)
         self._target: NDArray[np.float64] | None = None
-        self._sequence = self._returned = self._reads = 0
+        self._sequence = self._returned = self._reads = self._commands = 0
         self._origin_s = self._clock.now()
 
     def connect(self, timeout_s: float) -> RobotSpec:
@@ -75,10 +75,12 @@ class FakeDriver:
             )
         return self._state()
 
-    def send(self, command: SafeCommand) -> None:
+    def send(self, command: SafeCommand) -> int:
         """Take a new target."""
         self.sent.append(command)
         self._target = command.values
+        self._commands += 1
+        return self._commands
 
     def stop(self) -> None:
         """Count the call and hold the position."""

@@ -42,9 +42,10 @@ class ReadOnlyDriver:
         """As the wrapped driver."""
         return self._driver.read(timeout_s)
 
-    def send(self, command: SafeCommand) -> None:
+    def send(self, command: SafeCommand) -> int:
         """Count the command, and drop it."""
         self._swallowed_commands += 1
+        return -1
 
     def stop(self) -> None:
         """Count the stop, and drop it."""

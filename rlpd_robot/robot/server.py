@@ -6,7 +6,8 @@ followed.
 
 What must never happen is that a command is executed late. A command names the state that it answers; when that state
 was measured more than `FRESH_PERIODS` ago by this server's own clock, the command is refused and counted, whatever held
-it up: the network, the controller, or this very process.
+it up: the network, the controller, or this very process. When none comes for `FRESH_PERIODS`, the robot stops by
+itself, and follows nothing before the next reset (`robot/motion.py`).
 """
 
 import logging
@@ -14,6 +15,7 @@ import threading
 import time
 import uuid
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,6 +26,7 @@ from numpy.typing import NDArray
 from rlpd_robot.errors import PeerVersionError, ProtocolError, SpecError
 from rlpd_robot.liveness import pulse
 from rlpd_robot.robot.book import CommandBook, Outcome
+from rlpd_robot.robot.motion import FRESH_PERIODS, Motion, OwnLimits, Phase
 from rlpd_robot.spec import RobotSpec
 from rlpd_robot.timing import Clock, Histogram, SystemClock
 from rlpd_robot.wire.gate import refused_peers
@@ -44,9 +47,6 @@ from rlpd_robot.wire.messages import (
 from rlpd_robot.wire.security import LOOPBACK_ONLY, Security
 from rlpd_robot.wire.sockets import Complaints, Options, listen, make_socket
 
-FRESH_PERIODS = 2.5
-"""Age of the answered state [control periods] beyond which a command is stale, and silence after which to stop."""
-
 CONTROLLER_SILENCE_S = 1.0
 """Silence [s] after which another controller may take over, and the state is no longer streamed."""
 
@@ -54,13 +54,19 @@ MAX_MESSAGE_BYTES = 1 << 20  # what a controller sends is small; what it receive
 _MESSAGES_A_PERIOD = 256  # a flood must not hold up the robot
 _RESET_S = 65.0  # longest time that a reset may take before this process counts as hanging
 _IDLE_MS = 100
+_STOPS = 5  # times that a robot which stands is told so again
 _HISTORY = 16  # remembered stamps: more than FRESH_PERIODS of them
 
 _log = logging.getLogger(__name__)
 
 
 class Robot(Protocol):
-    """One robot, on its own computer. One thread owns it.
+    """One robot, on its own computer: what a wrapper of its library must have. One thread owns it.
+
+    Optional, and looked for by name: `reset(seed)` goes to a start of episode and may take as long as it needs
+    (without it the robot stays where it is); `advance()` lets one control period pass (a simulator); `ramp_s`, the time
+    in which a command that is a rate is brought to zero before `stop` [s]; `max_speed` (C,), the fastest change of a
+    command that a controller's safety limits may allow [command unit/s].
 
     Attributes:
         spec: what it measures and accepts.
@@ -74,14 +80,8 @@ class Robot(Protocol):
     def write(self, values: NDArray[np.float64]) -> None:
         """Follow this command (C,) from now on."""
 
-    def advance(self) -> None:
-        """Let one control period pass. A real robot does nothing here."""
-
-    def reset(self, seed: int | None) -> None:
-        """Go to a start of episode. May take as long as it needs."""
-
     def stop(self) -> None:
-        """Stop moving; repeats are harmless. The next `write` moves it again."""
+        """Stop moving, and hold; repeats are harmless. The next `write` moves it again."""
 
 
 class RobotServer:
@@ -120,8 +120,10 @@ class RobotServer:
         self._spec = robot.spec
         self._pulse = pulse()
         self._period_s = robot.spec.period_s
-        slack = 1e-9 * (robot.spec.command_high - robot.spec.command_low)  # rounding of a filter's arithmetic
-        self._lowest, self._highest = robot.spec.command_low - slack, robot.spec.command_high + slack
+        self._limits = OwnLimits(robot.spec, getattr(robot, "max_speed", None))
+        self._motion = Motion(robot.spec, lockstep, getattr(robot, "ramp_s", 0.0))
+        self._advance: Callable[[], None] = getattr(robot, "advance", _nothing)
+        self._go_to_start: Callable[[int | None], None] = getattr(robot, "reset", _nothing)
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         # A controller that reconnects keeps its identity; without HANDOVER the old connection would keep the route.
         options: Options = {zmq.ROUTER_HANDOVER: 1, zmq.SNDHWM: 64, zmq.RCVHWM: 256}
@@ -140,12 +142,14 @@ class RobotServer:
         self._sequence = -1
         self._stamps: deque[tuple[int, float]] = deque(maxlen=_HISTORY)
         self._state = b""
-        self._moving = False
-        self._commanded_s = 0.0
+        self._stopped = 0  # times in a row
         self._rubbish = Complaints(_log)
         self._lateness = Histogram()
         self._counts = dict.fromkeys(
-            ("executed", "refused_stale", "refused_order", "refused_invalid", "strangers", "resets", "stops", "missed"),
+            (
+                *("executed", "refused_stale", "refused_order", "refused_invalid", "refused_stopped", "refused_limits"),
+                *("strangers", "resets", "stops", "own_stops", "missed"),
+            ),
             0,
         )
 
@@ -170,11 +174,12 @@ class RobotServer:
             self._robot.stop()
 
     def stats(self) -> dict[str, float]:
-        """Counters since the start; `executed` commands; lateness of the periods [ms]."""
+        """Counters since the start; `executed` commands; whether it follows (1 or 0); lateness of the periods [ms]."""
         counts = {name: float(count) for name, count in self._counts.items()}
         unauthorized = refused_peers(self._context)
         return {
             **counts,
+            "following": float(self._motion.phase is Phase.FOLLOWING),
             "rubbish": float(self._rubbish.count),
             "unauthorized": float(unauthorized),
             **self._lateness.summary("lateness_ms", 1e3),
@@ -200,7 +205,7 @@ class RobotServer:
                 self._counts["missed"] += int(late / self._period_s)
                 origin, index = self._clock.now(), 0
             self._watch()
-            self._robot.advance()
+            self._advance()
             self._measure()
             if self._identity is not None and self._clock.now() - self._heard_s < CONTROLLER_SILENCE_S:
                 self._send(self._identity, self._state)
@@ -221,15 +226,27 @@ class RobotServer:
         return bool(zmq.zmq_poll([(self._socket, zmq.POLLIN)], wait_ms))  # Socket.poll makes a Poller at each call
 
     def _watch(self) -> None:
-        """Without a fresh command the robot holds the last one, and is stopped once."""
-        if self._moving and self._clock.now() - self._commanded_s > FRESH_PERIODS * self._period_s:
-            self._halt()
+        """Without a fresh command the robot follows nothing any more: hold, bring rates to zero, stop."""
+        now, motion = self._clock.now(), self._motion
+        if motion.overdue(now):
+            motion.hold(now)
+            self._counts["own_stops"] += 1
+            self._note(Outcome.HELD)
+        if motion.phase is Phase.HOLDING:
+            values = motion.ramp(now)
+            if values is None:
+                self._halt(motion.why)
+            else:
+                self._robot.write(values)
 
-    def _halt(self) -> None:
-        self._moving = False
-        self._counts["stops"] += 1
-        self._robot.stop()
-        self._note(Outcome.STOP)
+    def _halt(self, why: str) -> None:
+        """Stop the robot; one that stands already is told so a few times more, in case it did not hear."""
+        self._stopped = self._stopped + 1 if self._motion.phase is Phase.STOPPED else 0
+        self._motion.stop(why)
+        if self._stopped < _STOPS:
+            self._counts["stops"] += 1
+            self._robot.stop()
+            self._note(Outcome.STOP)
 
     def _receive(self) -> bool:
         """Handle one message; False when there is none."""
@@ -269,10 +286,10 @@ class RobotServer:
             case Ping():
                 self._number = max(self._number, message.request)
             case Stop():
-                self._halt()
+                self._halt("its controller told it to stop")
             case Bye():
                 self._identity = None
-                self._halt()
+                self._halt("its controller left")
 
     def _greet(self, identity: bytes, hello: Hello) -> None:
         silence_s = self._clock.now() - self._heard_s
@@ -281,7 +298,9 @@ class RobotServer:
             self._send(identity, to_bytes(Refused(reason, busy=True)))
             return
         if hello.boot != self._controller:
-            self._number = -1
+            self._number = self._motion.executed = -1
+            if self._motion.phase is not Phase.STOPPED:
+                self._halt("another controller took over")
         self._identity, self._controller, self._heard_s = identity, hello.boot, self._clock.now()
         self._send(identity, to_bytes(Welcome(self._boot, self._spec, self._lockstep)))
 
@@ -295,36 +314,31 @@ class RobotServer:
                 self._counts["refused_order"] += 1
             return
         self._number = message.sequence
-        problem = self._problem(message)
+        problem = self._limits.problem(message.values)
         if problem:
             self._note(Outcome.INVALID, message)
             self._counts["refused_invalid"] += 1
-            self._send(identity, to_bytes(Refused(problem)))
+            self._send(identity, to_bytes(Refused(problem, request=message.sequence)))
+        elif self._motion.phase is not Phase.FOLLOWING:
+            self._note(Outcome.NOT_RESET, message)
+            self._counts["refused_stopped"] += 1
+            reason = f"{self._motion.why}, and it follows no command before a reset"
+            self._send(identity, to_bytes(Refused(reason, request=message.sequence)))
         elif not self._is_fresh(message.state_sequence):
             self._note(Outcome.STALE, message)
             self._counts["refused_stale"] += 1
             if self._lockstep:
                 reason = f"a command answers state {message.state_sequence}, the robot is at {self._sequence}"
-                self._send(identity, to_bytes(Refused(reason)))
+                self._send(identity, to_bytes(Refused(reason, request=message.sequence)))
         else:
             self._robot.write(message.values)
-            self._moving, self._commanded_s = True, self._clock.now()
+            self._motion.follow(message.sequence, message.values, self._clock.now())
             self._note(Outcome.EXECUTED, message)  # before its outcome can be known to anybody
             self._counts["executed"] += 1
             if self._lockstep:
-                self._robot.advance()
+                self._advance()
                 self._measure()
                 self._send(identity, self._state)
-
-    def _problem(self, message: CommandMessage) -> str | None:
-        values, low, high = message.values, self._spec.command_low, self._spec.command_high
-        if values.shape != low.shape or values.dtype != np.float64:
-            return f"a command has shape {values.shape} and dtype {values.dtype}, not {low.shape} and float64"
-        inside = (values >= self._lowest) & (values <= self._highest)  # False for NaN
-        if inside.all():
-            return None
-        index = int(np.argmin(inside))
-        return f"command element {index} is {values[index]:g}, outside [{low[index]:g}, {high[index]:g}]"
 
     def _is_fresh(self, state_sequence: int) -> bool:
         if self._lockstep:
@@ -340,9 +354,14 @@ class RobotServer:
         if not self._lockstep and not self._is_fresh(message.state_sequence):
             self._counts["refused_stale"] += 1  # its number is not noted: the controller asks again with a fresh state
             return
-        self._moving = False
+        mismatch = self._limits.mismatch(message.limits)
+        if mismatch:
+            self._counts["refused_limits"] += 1
+            self._send(identity, to_bytes(Refused(mismatch, request=message.request)))
+            return
         self._pulse.beat("resetting", _RESET_S)
-        self._robot.reset(message.seed)
+        self._go_to_start(message.seed)
+        self._motion.reset(self._clock.now())
         self._note(Outcome.RESET, message)
         self._counts["resets"] += 1
         self._number = message.request
@@ -367,7 +386,7 @@ class RobotServer:
         # A simulator in lock-step has a clock of its own, so that the same run gives the same stamps.
         stamp_s = self._sequence * self._period_s if self._lockstep else self._clock.now()
         self._stamps.append((self._sequence, stamp_s))
-        self._state = to_bytes(State(self._sequence, stamp_s, self._number, self._robot.read()))
+        self._state = to_bytes(State(self._sequence, stamp_s, self._number, self._motion.executed, self._robot.read()))
 
     def _check(self, values: dict[str, NDArray[Any]]) -> None:
         want = {f.name: (f.shape, f.dtype) for f in self._spec.state}
@@ -378,6 +397,10 @@ class RobotServer:
     def _send(self, identity: bytes, data: bytes) -> None:
         # A ROUTER drops what its peer cannot take: the stream goes on, and an answer in lock-step is asked for again.
         self._socket.send_multipart((identity, data), zmq.NOBLOCK)
+
+
+def _nothing(seed: int | None = None) -> None:
+    """What an optional method that the robot has not got does."""
 
 
 def serve(

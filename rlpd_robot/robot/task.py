@@ -4,6 +4,7 @@ A task is NumPy functions of the named state, so the same task runs in simulatio
 the same fields.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -69,6 +70,40 @@ class RelabellingTask(Protocol):
         next_observation: NDArray[np.float32],
     ) -> float:
         """As `Task.reward`, from observations (O,) in the place of states."""
+
+
+class CheckedTask:
+    """A task whose numbers are finite, or else an error: NaN is tested first, and reaches neither policy nor store."""
+
+    def __init__(self, task: Task) -> None:
+        self.name, self.success, self.terminated = task.name, task.success, task.terminated
+        self._task = task
+
+    def observe(self, state: RobotState) -> NDArray[np.float32]:
+        """(O,) float32.
+
+        Raises:
+            DataError: a number of the state or of the observation is not finite.
+        """
+        for name, values in state.values.items():
+            if values.dtype.kind == "f" and not np.isfinite(values).all():
+                raise DataError(f"Robot state {state.sequence}", f"'{name}' holds a non-finite number", "finite values")
+        observation = self._task.observe(state)
+        if not np.isfinite(observation).all():
+            index = int(np.argmin(np.isfinite(observation)))
+            raise DataError(f"Observation of state {state.sequence}", f"element {index} is not finite", "finite values")
+        return observation
+
+    def reward(self, state: RobotState, action: NDArray[np.float32], next_state: RobotState) -> float:
+        """Reward of one transition.
+
+        Raises:
+            DataError: it is not finite.
+        """
+        reward = float(self._task.reward(state, action, next_state))
+        if not math.isfinite(reward):
+            raise DataError(f"Reward of state {next_state.sequence}", f"it is {reward!r}", "a finite number")
+        return reward
 
 
 @dataclass(frozen=True)

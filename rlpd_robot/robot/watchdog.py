@@ -14,7 +14,14 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from rlpd_robot.errors import ArmRefusedError, ConfigError, FaultError
+from rlpd_robot.errors import (
+    ArmRefusedError,
+    ConfigError,
+    DataError,
+    FaultError,
+    ProtocolError,
+    RlpdRobotError,
+)
 from rlpd_robot.robot.driver import Driver
 from rlpd_robot.spec import RobotSpec
 from rlpd_robot.types import RobotState
@@ -229,6 +236,18 @@ class Watchdog:
         self._command_changed = False
         self._lag_s = np.inf
         self._frozen = self._misses = self._interventions = self._non_finite = 0
+
+
+def sentence_of(error: RlpdRobotError, lockstep: bool) -> str:
+    """What happened, beginning with its cause where that is one of ours."""
+    if isinstance(error, FaultError):
+        known = any(error.cause.startswith(f"{cause}:") for cause in CAUSES)
+        return error.cause if known else f"{SAFETY}: {error.cause}"
+    if isinstance(error, DataError):
+        return f"{BAD_DATA}: {error}"
+    if isinstance(error, TimeoutError) and not lockstep:
+        return f"{STALE}: {error}"
+    return f"{LINK}: {error}" if isinstance(error, TimeoutError | ConnectionError | ProtocolError) else str(error)
 
 
 def _fault(cause: str, sentence: str) -> FaultError:

@@ -11,10 +11,11 @@ from collections.abc import Mapping
 
 import numpy as np
 import zmq
+from numpy.typing import NDArray
 
 from rlpd_robot.errors import PeerRefusedError, PeerTimeoutError, ProtocolError, SpecMismatchError
 from rlpd_robot.robot.driver import SafeCommand
-from rlpd_robot.robot.server import FRESH_PERIODS
+from rlpd_robot.robot.motion import FRESH_PERIODS
 from rlpd_robot.spec import ProblemSpec, RobotSpec
 from rlpd_robot.types import RobotState
 from rlpd_robot.wire.codec import DEFAULT_MAX_BYTES
@@ -34,12 +35,13 @@ from rlpd_robot.wire.messages import (
 )
 from rlpd_robot.wire.security import LOOPBACK_ONLY, Security
 from rlpd_robot.wire.settings import LinkSettings
-from rlpd_robot.wire.sockets import Options, dial, make_socket
+from rlpd_robot.wire.sockets import Lifeline, Options, dial, make_socket
 
 _HELLO_S = 0.2  # between attempts
 _BUSY_S = 2.0  # a dead controller is forgotten sooner than that
 _PING_S = 0.25  # silence of ours after which to say that we are there, and before which arrived states count as recent
 _RESEND_S = 1.0
+_LOST_S = 0.5  # without a connection, after which a simulator that owes an answer is gone
 _NEVER_S = -1e9
 
 
@@ -73,6 +75,8 @@ class ZmqDriver:
         except BaseException:
             self._context.term()
             raise
+        self._lifeline = Lifeline(self._socket)
+        self._limits: NDArray[np.float64] | None = None
         self._spec: RobotSpec | None = None
         self._layout: dict[str, tuple[tuple[int, ...], str]] = {}
         self._welcomed = False
@@ -102,13 +106,20 @@ class ZmqDriver:
             message = self._receive(min(deadline, now + 0.05))
             if isinstance(message, Welcome):
                 return self._accept(message)
-            if isinstance(message, Refused):
+            if isinstance(message, Refused) and message.request < 0:  # not of a command that we sent before
                 refused = message
                 if not message.busy or now > busy_until:
                     break
         if refused is not None:
             raise PeerRefusedError(f"The {self._peer}", refused.reason)
         raise PeerTimeoutError("a robot", self._address, timeout_s, "Start the robot's server, or `rlpd-robot sim`.")
+
+    def declare(self, limits: NDArray[np.float64]) -> None:
+        """(3, C) lowest and highest value and fastest change [1/s] that our safety filter lets through.
+
+        The robot compares them with its own at each reset, and refuses what lies outside.
+        """
+        self._limits = np.ascontiguousarray(limits, np.float64)
 
     def reset(self, seed: int | None, timeout_s: float) -> RobotState:
         """See `Driver.reset`. Shakes hands again first, since the server may have been restarted.
@@ -123,7 +134,7 @@ class ZmqDriver:
         request = self._next_number()
         next_send_s = 0.0
         while (now := time.monotonic()) < deadline:
-            if now >= next_send_s and self._try_send(to_bytes(Reset(self._boot, request, seen, seed))):
+            if now >= next_send_s and self._try_send(to_bytes(Reset(self._boot, request, seen, seed, self._limits))):
                 next_send_s = now + (_RESEND_S if self.lockstep else _HELLO_S)
             state = self._receive_state(min(deadline, now + 0.05))
             if state is not None and state.reply_to >= request:
@@ -135,27 +146,29 @@ class ZmqDriver:
         """See `Driver.read`.
 
         Raises:
-            PeerTimeoutError: no new state in time; in lock-step at once when no command was sent.
+            PeerTimeoutError: no new state in time; in lock-step at once when no command was sent, and soon after the
+                connection ended.
             PeerRefusedError: the server refused a command, or no longer knows us.
         """
         deadline = time.monotonic() + timeout_s
         return self._answer(deadline, timeout_s) if self.lockstep else self._take(self._fresh(deadline, timeout_s))
 
-    def send(self, command: SafeCommand) -> None:
+    def send(self, command: SafeCommand) -> int:
         """See `Driver.send`. In real time, a command that answers a state received too long ago is dropped as well."""
         state = self._last
         too_old = not self.lockstep and time.monotonic() - self._heard_s > FRESH_PERIODS * self._period_s
         if state is None or too_old or not self._welcomed:
             self._counts["dropped_stale"] += 1
-            return
+            return -1
         values = np.asarray(command.values, np.float64)
         data = to_bytes(CommandMessage(self._boot, self._next_number(), state.sequence, values))
         if self._try_send(data):
             self._counts["sent"] += 1
             self._outstanding = data
             self._valid_from = self._number if self.lockstep else self._valid_from
-        else:
-            self._counts["dropped"] += 1
+            return self._number
+        self._counts["dropped"] += 1
+        return -1
 
     def stop(self) -> None:
         """See `Driver.stop`."""
@@ -167,6 +180,7 @@ class ZmqDriver:
         if not self._socket.closed:
             if self._welcomed:
                 self._try_send(to_bytes(Bye(self._boot)))
+            self._lifeline.close()
             self._socket.close(linger=100)
             self._context.term()
 
@@ -195,7 +209,9 @@ class ZmqDriver:
         """Lock-step: the state that followed the last command."""
         resend_s = time.monotonic() + _RESEND_S
         while self._outstanding is not None and (now := time.monotonic()) < deadline:
-            state = self._receive_state(min(deadline, resend_s))
+            state = self._receive_state(min(deadline, resend_s, now + _LOST_S / 4))
+            if self._lifeline.cut_for() > _LOST_S:
+                break
             if state is not None and state.reply_to >= self._valid_from:
                 self._outstanding = None
                 return self._take(state)
@@ -227,7 +243,7 @@ class ZmqDriver:
 
     def _take(self, state: State) -> RobotState:
         self._counts["states"] += 1
-        self._last = RobotState(state.values, state.sequence, state.stamp_s, time.monotonic())
+        self._last = RobotState(state.values, state.sequence, state.stamp_s, time.monotonic(), state.executed)
         return self._last
 
     def _receive_state(self, until_s: float) -> State | None:
@@ -262,6 +278,9 @@ class ZmqDriver:
         return True
 
     def _timeout(self, timeout_s: float) -> PeerTimeoutError:
+        if (cut_s := self._lifeline.cut_for()) > 0:
+            remedy = "The connection has ended: see whether its server still runs."
+            return PeerTimeoutError("the robot", self._address, round(cut_s, 1), remedy)
         if self.lockstep and self._outstanding is None:
             return PeerTimeoutError("the robot", self._address, 0, "In lock-step, send a command before each read.")
         return PeerTimeoutError("the robot", self._address, timeout_s, "See whether its server still runs.")

@@ -39,32 +39,46 @@ class Welcome:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The other side will not work with this one. `busy`: asking again later may help."""
+    """The other side will not work with this one.
+
+    `busy`: asking again later may help. `request`: number of the command or reset that is refused; -1: all of them.
+    """
 
     kind: ClassVar[str] = "refused"
     reason: str
     busy: bool = False
+    request: int = -1
 
 
 @dataclass(frozen=True, slots=True)
 class Reset:
-    """Bring the robot to a start of episode. `request` counts with the commands; `state_sequence` proves freshness."""
+    """Bring the robot to a start of episode, and let it be moved from then on.
+
+    `request` counts with the commands; `state_sequence` proves freshness. `limits` (3, C) float64: lowest and highest
+    value and fastest change [1/s] that the controller's own safety filter lets through; None: it does not say.
+    """
 
     kind: ClassVar[str] = "reset"
     boot: str
     request: int
     state_sequence: int
     seed: int | None
+    limits: NDArray[Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """One measurement. `reply_to`: the highest request or command number that the robot had seen; -1: none."""
+    """One measurement.
+
+    `reply_to`: the highest request or command number that the robot had seen; -1: none. `executed`: number of the
+    command that it was following; -1: none since the reset.
+    """
 
     kind: ClassVar[str] = "state"
     sequence: int
     stamp_s: float
     reply_to: int
+    executed: int
     values: Mapping[str, NDArray[Any]]
 
 
@@ -249,7 +263,7 @@ AnyMessage = (
 )
 
 _PLAIN: tuple[type[Any], ...] = (
-    Hello, Welcome, Refused, Reset, Stop, Ping, Bye,
+    Hello, Welcome, Refused, Stop, Ping, Bye,
     ActorHello, LearnerWelcome, SayHello, EpisodeEnd, Ack, Grant, Heartbeat, Event,
 )  # fmt: skip
 _CLASSES = {cls.kind: cls for cls in _PLAIN}
@@ -260,6 +274,8 @@ _SEGMENT_SCALARS = {
     "boot": str, "first_sequence": int, "episode": int, "first_step": int, "ending": str, "cause": str
 }  # fmt: skip
 _SEGMENT_ARRAYS = tuple(f.name for f in fields(Segment) if f.name not in _SEGMENT_SCALARS)
+_STATE_SCALARS = {"sequence": int, "stamp_s": float, "reply_to": int, "executed": int}
+_RESET_SCALARS = {"boot": str, "request": int, "state_sequence": int, "seed": int | None}
 _SNAPSHOT_SCALARS = {"version": int, "fingerprint": str, "env_steps": int, "critic_updates": int}
 
 
@@ -282,8 +298,10 @@ def to_message(message: AnyMessage) -> Message:
     """The codec's form of a message."""
     match message:
         case State():
-            plain = {"sequence": message.sequence, "stamp_s": message.stamp_s, "reply_to": message.reply_to}
-            return Message(message.kind, plain, message.values)
+            return Message(message.kind, {name: getattr(message, name) for name in _STATE_SCALARS}, message.values)
+        case Reset():
+            plain = {name: getattr(message, name) for name in _RESET_SCALARS}
+            return Message(message.kind, plain, {} if message.limits is None else {"limits": message.limits})
         case CommandMessage():
             numbers = {"sequence": message.sequence, "state_sequence": message.state_sequence}
             return Message(message.kind, {"boot": message.boot, **numbers}, {"values": message.values})
@@ -304,8 +322,9 @@ def from_message(message: Message, peer: str) -> AnyMessage:
     where = f"'{message.kind[:40]}' from {peer}"
     match message.kind:
         case State.kind:
-            head = _read(message.fields, {"sequence": int, "stamp_s": float, "reply_to": int}, where)
-            return State(**head, values=message.arrays)
+            return State(**_read(message.fields, _STATE_SCALARS, where), values=message.arrays)
+        case Reset.kind:
+            return Reset(**_read(message.fields, _RESET_SCALARS, where), limits=message.arrays.get("limits"))
         case CommandMessage.kind:
             head = _read(message.fields, {"boot": str, "sequence": int, "state_sequence": int}, where)
             return CommandMessage(**head, values=_array(message, "values", where))

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 
 import zmq
+from zmq.utils.monitor import recv_monitor_message
 
 from rlpd_robot.errors import AddressError, ConfigError
 from rlpd_robot.wire.security import LOOPBACK_ONLY, Security
@@ -123,6 +124,30 @@ class Waker:
         """Release both ends."""
         self._near.close()
         self._far.close()
+
+
+class Lifeline:
+    """Whether a dialled socket has a connection now; asked by the thread that owns the socket.
+
+    ZMTP tells the end of a connection at once when the other process dies, which no message ever would.
+    """
+
+    def __init__(self, sock: "zmq.Socket[bytes]") -> None:
+        self._owner = sock
+        self._events = sock.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
+        self._cut_s: float | None = None
+
+    def cut_for(self) -> float:
+        """How long ago the connection ended [s]; 0 while there is one, or before the first."""
+        while self._events.poll(0):
+            event = recv_monitor_message(self._events, zmq.NOBLOCK)["event"]
+            self._cut_s = time.monotonic() if event == zmq.EVENT_DISCONNECTED else None
+        return 0.0 if self._cut_s is None else time.monotonic() - self._cut_s
+
+    def close(self) -> None:
+        """Let go of it; before the socket is closed."""
+        self._owner.disable_monitor()
+        self._events.close(linger=0)
 
 
 class Complaints:

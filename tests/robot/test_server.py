@@ -42,10 +42,36 @@ class Controller:
         self.say(m.Hello(self.boot))
         return self.next()
 
+    def start(self):
+        """Shake hands and reset, so that the robot may move; the state after the reset."""
+        welcome = self.greet()
+        seen = -1 if welcome.lockstep else self.now().sequence
+        while True:
+            self.number += 1
+            self.say(m.Reset(self.boot, self.number, seen, seed=7))
+            state = self.next()
+            while isinstance(state, m.State) and state.reply_to < self.number and state.sequence < seen + 3:
+                state = self.next()
+            assert isinstance(state, m.State), state
+            if state.reply_to >= self.number:
+                return state
+            seen = state.sequence  # it was refused as stale: this machine is busy
+
     def command(self, state_sequence: int, value: float, boot: str | None = None) -> None:
         self.number += 1
+        self.last_command = self.number
         values = np.full(2, value)
         self.say(m.CommandMessage(boot or self.boot, self.number, state_sequence, values))
+
+    def greet_again(self) -> None:
+        self.say(m.Hello(self.boot))
+
+    def refusal(self):
+        """The first refusal among what has come and comes."""
+        message = self.next()
+        while not isinstance(message, m.Refused):
+            message = self.next()
+        return message
 
     def ping(self) -> None:
         self.number += 1
@@ -108,25 +134,25 @@ def test_lockstep_answers_each_command_with_the_state_after_it():
 
 def test_lockstep_answers_again_without_moving_again():
     with serving(TellingRobot(), lockstep=True) as server, controlling(server.address) as c:
-        c.greet()
-        c.command(0, 0.5)
+        c.start()
+        c.command(1, 0.5)
         c.number -= 1
-        c.command(0, 0.5)
-        assert c.next().sequence == c.next().sequence == 1
+        c.command(1, 0.5)
+        assert c.next().sequence == c.next().sequence == 2
         assert server.stats()["executed"] == 1
 
 
 def test_lockstep_refuses_a_command_that_answers_another_state():
     with serving(TellingRobot(), lockstep=True) as server, controlling(server.address) as c:
-        c.greet()
+        c.start()
         c.command(3, 0.5)
-        assert c.next() == m.Refused("a command answers state 3, the robot is at 0")
+        assert c.next() == m.Refused("a command answers state 3, the robot is at 1", request=c.number)
         assert server.stats()["executed"] == 0
 
 
 def test_real_time_moves_on_and_executes_a_fresh_command():
     with serving(TellingRobot(0.05), lockstep=False) as server, controlling(server.address) as c:
-        assert not c.greet().lockstep
+        c.start()
         c.state_where(lambda s: int(s.values["periods"]) > 3)
         wait_until(lambda: c.command(c.now().sequence, 0.25) or server.stats()["executed"] > 0)
         assert c.state_where(lambda s: int(s.values["written"]) > 0).values["target"].tolist() == [0.25, 0.25]
@@ -134,8 +160,7 @@ def test_real_time_moves_on_and_executes_a_fresh_command():
 
 def test_a_command_that_answers_an_old_state_is_refused():
     with serving(TellingRobot(), lockstep=False) as server, controlling(server.address) as c:
-        c.greet()
-        old = c.now().sequence
+        old = c.start().sequence
         c.state_where(lambda s: s.sequence > old + FRESH_PERIODS + 1)
         c.command(old, 0.5)
         c.command(10**6, 0.5)  # of a state that never was
@@ -146,7 +171,7 @@ def test_a_command_that_answers_an_old_state_is_refused():
 
 def test_commands_out_of_order_or_from_another_boot_are_refused():
     with serving(TellingRobot(0.2), lockstep=False) as server, controlling(server.address) as c:
-        c.greet()
+        c.start()
         fresh = c.now().sequence
         c.number -= 1
         c.command(fresh, 0.5)  # the ping had this number
@@ -172,16 +197,16 @@ def test_commands_out_of_order_or_from_another_boot_are_refused():
 )
 def test_an_impossible_command_is_refused_with_its_reason(values, sentence):
     with serving(TellingRobot(), lockstep=True) as server, controlling(server.address) as c:
-        c.greet()
-        c.say(m.CommandMessage(c.boot, 1, 0, values))
-        assert c.next() == m.Refused(sentence)
+        c.start()
+        c.say(m.CommandMessage(c.boot, 2, 1, values))
+        assert c.next() == m.Refused(sentence, request=2)
         assert server.stats()["executed"] == 0
 
 
 def test_without_fresh_commands_the_robot_is_stopped_once():
     robot = TellingRobot(0.05)
     with serving(robot, lockstep=False) as server, controlling(server.address) as c:
-        c.greet()
+        c.start()
         wait_until(lambda: c.command(c.now().sequence, 0.25) or server.stats()["executed"] > 0)
         first = c.state_where(lambda s: int(s.values["stopped"]) > 0)
         later = c.state_where(lambda s: s.sequence > first.sequence + 10)
@@ -192,7 +217,7 @@ def test_without_fresh_commands_the_robot_is_stopped_once():
 
 def test_commands_issued_while_the_server_was_frozen_are_never_executed():
     with served_by_a_process(0.02, lockstep=False) as (process, address), controlling(address) as c:
-        c.greet()
+        c.start()
         last = c.now()
         os.kill(process.pid, signal.SIGSTOP)
         _, status = os.waitpid(process.pid, os.WUNTRACED)
@@ -343,3 +368,82 @@ def test_a_file_that_is_no_book_is_left_alone(tmp_path):
     with pytest.raises(StoreError, match="no book"):
         RobotServer(TellingRobot(), "tcp://127.0.0.1:*", lockstep=True, book=path)
     assert path.read_text() == "the notes of somebody else"
+
+
+def test_after_its_own_stop_a_robot_follows_nothing_before_a_reset():
+    robot = TellingRobot(0.05)
+    with serving(robot, lockstep=False) as server, controlling(server.address) as c:
+        c.start()
+        wait_until(lambda: c.command(c.now().sequence, 0.25) or server.stats()["executed"] > 0)
+        wait_until(lambda: c.ping() or server.stats()["own_stops"] > 0)
+        executed = server.stats()["executed"]
+        c.greet_again()
+        c.command(c.now().sequence, 0.9)  # fresh, in order, in range: and yet it has not been reset
+        refusal = c.refusal()
+        assert re.fullmatch(
+            r"it stopped by itself: no fresh command for \d+ ms, and it follows no command before a reset",
+            refusal.reason,
+        )
+        assert refusal.request == c.last_command
+        assert (server.stats()["executed"], robot.target.tolist()) == (executed, [0.25, 0.25])
+        c.start()
+        wait_until(lambda: c.command(c.now().sequence, 0.5) or server.stats()["executed"] > executed)
+
+
+def test_what_it_tells_about_the_commands_it_followed():
+    with serving(TellingRobot(), lockstep=True) as server, controlling(server.address) as c:
+        assert c.start().executed == -1
+        c.command(1, 0.5)
+        assert c.next().executed == c.number
+        c.say(m.Reset(c.boot, c.number + 1, -1, seed=7))
+        assert c.next().executed == -1
+
+
+def test_a_stop_counts_in_lockstep_too():
+    with serving(TellingRobot(), lockstep=True) as server, controlling(server.address) as c:
+        state = c.start()
+        c.say(m.Stop(c.boot))
+        c.command(state.sequence, 0.5)
+        assert c.next().reason == "its controller told it to stop, and it follows no command before a reset"
+        assert server.stats()["executed"] == 0
+
+
+def test_another_controller_finds_a_robot_that_stands():
+    robot = TellingRobot()
+    with (
+        serving(robot, lockstep=True) as server,
+        controlling(server.address) as one,
+        controlling(server.address, "controller-b") as two,
+    ):
+        state = one.start()
+        wait_until(lambda: isinstance(two.greet(), m.Welcome))  # after a second of silence
+        two.command(state.sequence, 0.5)
+        assert "another controller took over" in two.next().reason
+        assert robot.written == 0
+
+
+def test_limits_beyond_the_robots_own_are_refused_with_the_reset():
+    robot = TellingRobot()
+    robot.max_speed = np.array([1.0, 1.0])
+    with serving(robot, lockstep=True) as server, controlling(server.address) as c:
+        c.greet()
+        c.say(m.Reset(c.boot, 1, -1, None, np.array([[-1.0, -1.0], [1.0, 1.0], [1.0, 2.0]])))
+        assert c.next().reason == (
+            "the controller's speed limit of 'target[1]' is 2, the robot's own is 1; choose safety limits inside those "
+            "of the robot"
+        )
+        assert server.stats()["resets"] == 0
+
+
+def test_a_robot_needs_three_methods():
+    class Bare:
+        spec = TellingRobot().spec
+
+        def __init__(self):
+            self.inner = TellingRobot()
+            self.read, self.write, self.stop = self.inner.read, self.inner.write, self.inner.stop
+
+    robot = Bare()
+    with serving(robot, lockstep=True) as server, controlling(server.address) as c:
+        c.command(c.start().sequence, 0.5)
+        assert c.next().values["target"].tolist() == [0.5, 0.5]

@@ -250,3 +250,40 @@ def test_field_order_does_not_matter(driver_of):
         driver = driver_of(server.address)
         driver.connect(10)
         assert driver.reset(0, 10).sequence > 0
+
+
+def test_a_state_names_the_command_that_was_followed(driver_of):
+    with serving(TellingRobot(), lockstep=True) as server:
+        driver = driver_of(server.address)
+        driver.connect(10)
+        assert driver.reset(0, 10).executed == -1
+        for _ in range(3):
+            number = driver.send(command(0.5))
+            assert driver.read(10).executed == number
+
+
+def test_a_simulator_that_died_is_noticed_soon(driver_of):
+    with served_by_a_process(0.02, lockstep=True) as (process, address):
+        driver = driver_of(address)
+        driver.connect(10)
+        driver.reset(0, 10)
+        process.kill()
+        process.join(10)
+        driver.send(command(0.5))
+        started = time.monotonic()
+        with pytest.raises(PeerTimeoutError, match="The connection has ended: see whether its server still runs"):
+            driver.read(600)
+        assert time.monotonic() - started < 60
+
+
+def test_declared_limits_beyond_the_robots_own_are_refused(driver_of):
+    robot = TellingRobot()
+    robot.max_speed = np.array([1.0, 1.0])
+    with serving(robot, lockstep=False) as server:
+        driver = driver_of(server.address)
+        driver.connect(10)
+        driver.declare(np.array([[-1.0, -1.0], [1.0, 1.0], [1.0, np.inf]]))
+        with pytest.raises(PeerRefusedError, match=r"speed limit of 'target\[1\]' is inf, the robot's own is 1"):
+            driver.reset(0, 10)
+        driver.declare(np.array([[-1.0, -1.0], [1.0, 1.0], [1.0, 1.0]]))
+        driver.reset(0, 10)

@@ -13,7 +13,7 @@ from tests.wire.examples import problem, robot_spec, segment, snapshot
 PLAIN = [
     m.Hello("b"),
     m.Welcome("server", robot_spec(), lockstep=True),
-    m.Refused("no", busy=True),
+    m.Refused("no", busy=True, request=5),
     m.Reset("b", 3, 7, seed=None),
     m.Reset("b", 3, 7, seed=11),
     m.Stop("b"),
@@ -36,14 +36,17 @@ def test_plain_messages_come_back_equal(message):
 
 
 def test_messages_with_arrays_come_back_equal():
-    state = m.State(4, 0.25, -1, {"position": np.array([0.5, -0.5]), "touching": np.array(True)})
+    state = m.State(4, 0.25, 9, 8, {"position": np.array([0.5, -0.5]), "touching": np.array(True)})
     back = m.from_bytes(m.to_bytes(state), "peer")
-    assert (back.sequence, back.stamp_s, back.reply_to) == (4, 0.25, -1)
+    assert (back.sequence, back.stamp_s, back.reply_to, back.executed) == (4, 0.25, 9, 8)
     assert back.values["position"].tolist() == [0.5, -0.5]
     assert back.values["touching"].shape == ()
     command = m.from_bytes(m.to_bytes(m.CommandMessage("b", 3, 2, np.array([1.0, 2.0]))), "peer")
     assert (command.boot, command.sequence, command.state_sequence) == ("b", 3, 2)
     assert command.values.tolist() == [1.0, 2.0]
+    limits = np.array([[-1.0], [1.0], [np.inf]])
+    reset = m.from_bytes(m.to_bytes(m.Reset("b", 3, 7, None, limits)), "peer")
+    assert reset.limits.tolist() == limits.tolist()
     policy = m.from_bytes(m.to_bytes(m.PolicyMessage("p", snapshot(5))), "peer")
     assert policy.publisher == "p"
     for f in fields(snapshot()):

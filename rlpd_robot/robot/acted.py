@@ -1,0 +1,46 @@
+"""Which command really acted over a control period: what the robot says it followed, not what was sent."""
+
+from collections import deque
+
+from rlpd_robot.types import Command, RobotState
+
+_KEPT = 64  # commands; a robot that answers is never that far behind
+
+
+class SentCommands:
+    """The commands of one episode by number.
+
+    The rule is simple: the command of a transition is the one that the robot was following when the next state was
+    measured. A command that was late, dropped or refused thus shows as the one before it, held; on a link whose delay
+    carries each command past the robot's next measurement, every one shows a period later, as it happened.
+
+    Attributes:
+        not_executed: transitions since the start whose command was another than the one sent for them.
+    """
+
+    def __init__(self) -> None:
+        self.not_executed = 0
+        self._sent: deque[tuple[int, Command]] = deque(maxlen=_KEPT)
+
+    def begin(self) -> None:
+        """An episode begins: the robot stands where its reset put it, under no command."""
+        self._sent.clear()
+
+    def add(self, number: int, command: Command) -> bool:
+        """Note what `Driver.send` returned. False when the command was dropped: the robot will not have it."""
+        if number >= 0:
+            self._sent.append((number, command))
+        return number >= 0
+
+    def acted(self, command: Command, next_state: RobotState) -> Command | None:
+        """What acted until `next_state`; None when the robot has followed no command of this episode yet.
+
+        Args:
+            command: sent last; it is believed to have acted where the robot does not say.
+            next_state: measured afterwards.
+        """
+        if next_state.executed is None:
+            return command
+        acted = next((sent for number, sent in self._sent if number == next_state.executed), None)
+        self.not_executed += acted is not None and acted is not command
+        return acted

@@ -1,0 +1,97 @@
+"""What the robot followed is what a transition stores."""
+
+import numpy as np
+
+from rlpd_robot.robot.acted import SentCommands
+from rlpd_robot.robot.control_loop import ControlLoop
+from rlpd_robot.robot.fake import FakeDriver, FakeTask
+from rlpd_robot.robot.safety import SafetyLimits, SafetySettings
+from rlpd_robot.robot.task import problem_of
+from rlpd_robot.timing import ManualClock
+from rlpd_robot.types import Command, RobotState
+
+
+def command(value):
+    return Command(np.full(2, value))
+
+
+def state(executed):
+    return RobotState({}, 0, 0.0, 0.0, executed)
+
+
+def test_a_robot_that_does_not_say_is_believed_to_follow():
+    sent, one = SentCommands(), command(0.1)
+    sent.add(1, one)
+    assert sent.acted(one, state(None)) is one
+    assert sent.not_executed == 0
+
+
+def test_a_command_that_was_not_followed_shows_as_the_one_before_it():
+    sent, one, two = SentCommands(), command(0.1), command(0.2)
+    sent.add(1, one)
+    assert sent.acted(one, state(1)) is one
+    sent.add(2, two)
+    assert sent.acted(two, state(1)) is one
+    assert sent.acted(two, state(2)) is two
+    assert sent.not_executed == 1
+
+
+def test_before_the_first_command_nothing_acts():
+    sent, one = SentCommands(), command(0.1)
+    assert sent.add(7, one)
+    assert sent.acted(one, state(-1)) is None
+    assert sent.acted(one, state(6)) is None  # of the last episode
+    assert not sent.add(-1, command(0.2))
+    sent.begin()
+    assert sent.acted(one, state(7)) is None
+
+
+class Lossy(FakeDriver):
+    """Follows every second command only, and says so."""
+
+    def send(self, command):
+        number = self._commands + 1
+        if number % 2 == 0 or number == 1:
+            return super().send(command)
+        self._commands = number
+        return number
+
+    def _state(self):
+        inner = super()._state()
+        followed = self._commands - (self._commands % 2) if self._commands > 1 else self._commands
+        return RobotState(inner.values, inner.sequence, inner.stamp_s, inner.received_s, followed)
+
+
+def test_the_stored_action_is_the_one_that_the_robot_followed():
+    clock = ManualClock()
+    driver, task = Lossy(lockstep=False, clock=clock), FakeTask()
+    spec = driver.connect(1.0)
+    actions = iter(np.linspace(-0.5, 0.5, 40))
+
+    class Policy:
+        version = 0
+
+        def act(self, observation, explore):
+            return np.full(2, next(actions), np.float32)
+
+    transitions = []
+
+    class Recorder:
+        def on_transition(self, transition):
+            transitions.append(transition)
+
+        def on_episode(self, summary):
+            pass
+
+    policy = Policy()
+    limits = SafetyLimits.from_settings(SafetySettings(), spec)
+    loop = ControlLoop(driver, task, problem_of(task, spec), limits, lambda: policy, "b", clock, [Recorder()])
+    loop.run_episode(0, 1, explore=False)
+    proposed = [float(t.proposed_action[0]) for t in transitions]
+    executed = [float(t.action[0]) for t in transitions]
+    followed = [float(c.values[0]) for c in driver.sent]
+    np.testing.assert_allclose(executed[:2], proposed[:2], atol=1e-6)
+    np.testing.assert_allclose(executed[2::2], proposed[1:-1:2], atol=1e-6)  # lost: the one before it was held
+    np.testing.assert_allclose(executed[3::2], proposed[3::2], atol=1e-6)
+    assert set(np.round(executed, 5)) == set(np.round(followed, 5))
+    assert loop.stats()["not_executed"] == len(executed[2::2])
