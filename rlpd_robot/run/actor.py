@@ -1,6 +1,8 @@
 """The actor process: a robot, a task, the newest policy; what happens is journalled and sent. Never imports JAX."""
 
+import contextlib
 import json
+import os
 import threading
 import time
 import uuid
@@ -9,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rlpd_robot.errors import DataError, FaultError, PeerRefusedError, PeerTimeoutError, RlpdRobotError
+from rlpd_robot.errors import ArmRefusedError, DataError, FaultError, PeerRefusedError, PeerTimeoutError, RlpdRobotError
 from rlpd_robot.liveness import pulse
 from rlpd_robot.robot.control_loop import ControlLoop
 from rlpd_robot.robot.driver import Driver
@@ -22,6 +24,7 @@ from rlpd_robot.run.journal_watch import JournalWatch
 from rlpd_robot.run.policy_archive import PolicyArchive
 from rlpd_robot.run.policy_source import PolicySource
 from rlpd_robot.run.settings import Settings
+from rlpd_robot.run.stopping import SUPERVISOR
 from rlpd_robot.spec import ProblemSpec
 from rlpd_robot.timing import SystemClock
 from rlpd_robot.types import Segment, Transition
@@ -101,6 +104,10 @@ class Actor:
             policy_age=self._source.seconds_old,
         )
         self._pulse = pulse()
+        # A busy machine that misses two periods is a fault. A simulator that a supervisor runs has nobody near it who
+        # could arm, and nobody to hurt. A real robot waits for a person; lock-step knows no such fault.
+        simulated = settings.robot.stand_in is not None and SUPERVISOR in os.environ
+        self._unattended = simulated and not driver.lockstep
         self._learner_error: RlpdRobotError | None = None
         self._control = ControlServer(link.control, self._obey, settings.security)
 
@@ -223,6 +230,9 @@ class Actor:
         """Between episodes: keep the robot stopped, and look at it."""
         self._pulse.beat("holding the robot stopped", _SLACK_S)
         self._loop.hold()
+        if self._unattended and self._loop.fault is not None:
+            with contextlib.suppress(ArmRefusedError):  # the cause persists: at the next look, perhaps
+                self._uplink.tell(f"The stand-in of a supervised run. {self._loop.arm()}", "info")
         self._beat()
         self._stop.wait(_HOLD_S)
 

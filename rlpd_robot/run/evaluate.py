@@ -1,5 +1,6 @@
 """Deterministic episodes with one policy: the figure that a run is judged by, and a film of one of them."""
 
+import contextlib
 import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -9,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from rlpd_robot.errors import NoRenderingError, StoreError
+from rlpd_robot.errors import ArmRefusedError, FaultError, NoRenderingError, StoreError
 from rlpd_robot.policy.numpy_actor import NumpyActor
 from rlpd_robot.policy.snapshot_file import check_snapshot, load_snapshot
 from rlpd_robot.robot.control_loop import ControlLoop
@@ -25,6 +26,8 @@ from rlpd_robot.types import PolicySnapshot
 
 Build = Callable[..., Any]
 """Makes what a recipe of the settings names; `config.build`."""
+
+_ATTEMPTS = 50  # looks at a stopped stand-in included
 
 POLICY, RESULT = "policy.npz", "eval.json"
 
@@ -73,10 +76,12 @@ def evaluate(
     seeds: Sequence[int],
     connect_s: float,
     stop: threading.Event | None = None,
+    simulated: bool = False,
 ) -> Evaluation:
     """One deterministic episode for each seed, through the same loop and safety filter as in training.
 
-    When `stop` is set, the episode under way is cut and the last one of the result.
+    When `stop` is set, the episode under way is cut and the last one of the result. A fault of a `simulated` robot is
+    cleared once its cause is gone, and its episode is tried again: by the wall clock, a busy machine is cause enough.
 
     Raises:
         SpecMismatchError: the policy was trained for another robot or task.
@@ -91,8 +96,18 @@ def evaluate(
     episodes: list[EpisodeSummary] = []
     for i, seed in enumerate(seeds):
         if not loop.stop_requested.is_set():
-            episodes.append(loop.run_episode(i, seed, explore=False))
+            episodes.append(_episode(loop, i, seed, _ATTEMPTS if simulated and not driver.lockstep else 1))
     return Evaluation(seeds[: len(episodes)], episodes)
+
+
+def _episode(loop: ControlLoop, number: int, seed: int, attempts: int) -> EpisodeSummary:
+    for _ in range(attempts - 1):
+        with contextlib.suppress(FaultError, ArmRefusedError):
+            if loop.fault is not None:
+                loop.hold()
+                loop.arm()
+            return loop.run_episode(number, seed, explore=False)
+    return loop.run_episode(number, seed, explore=False)
 
 
 def seeds_of(settings: EvalSettings) -> list[int]:
@@ -137,7 +152,13 @@ def run_eval(settings: Settings, build: Build) -> int:
     driver = build(settings.robot.driver)
     try:
         result = evaluate(
-            driver, build(settings.task), snapshot, settings.safety, seeds_of(settings.eval), settings.actor.connect_s
+            driver,
+            build(settings.task),
+            snapshot,
+            settings.safety,
+            seeds_of(settings.eval),
+            settings.actor.connect_s,
+            simulated=settings.robot.stand_in is not None,
         )
     finally:
         driver.close()

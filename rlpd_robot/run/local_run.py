@@ -86,6 +86,7 @@ class LocalRun:
                 seeds_of(self._settings.eval),
                 self._settings.actor.connect_s,
                 stop,
+                simulated=self._settings.robot.stand_in is not None,
             )
         finally:
             driver.close()

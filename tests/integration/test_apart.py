@@ -1,10 +1,12 @@
 """Stand-in, actor and learner started one by one, in any order; killed and started again."""
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from rlpd_robot.run.stopping import SUPERVISOR
 from tests.integration.running import Verb, events, free_ports, link_words, live_rows, read_json, row, run_verb
 
 pytestmark = pytest.mark.integration
@@ -19,7 +21,8 @@ def start(tmp_path: Path, demos: Path) -> Iterator[Start]:
     started: list[Verb] = []
 
     def run(verb: str, *words: str) -> Verb:
-        started.append(Verb([verb, *shared, *words], tmp_path / f"{verb}{len(started)}.log"))
+        supervised = {SUPERVISOR: str(os.getpid())}  # so that a hiccup of this machine does not wait for a person
+        started.append(Verb([verb, *shared, *words], tmp_path / f"{verb}{len(started)}.log", **supervised))
         return started[-1]
 
     yield run
