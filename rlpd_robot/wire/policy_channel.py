@@ -22,6 +22,8 @@ _REPEAT_S = 5.0
 
 _QUEUE = 8
 _LOOK_MS = 500
+_TURN = 1000  # messages of subscribers taken at a time
+_STRANGE_TOPICS = 1000  # kept until then for whoever subscribes to what is not published
 _CLOSE_S = 5.0
 
 _log = logging.getLogger(__name__)
@@ -44,15 +46,10 @@ class PolicyPublisher:
 
     def __init__(self, address: str, security: Security = LOOPBACK_ONLY, key: str = "link.policy") -> None:
         self._boot = uuid.uuid4().hex
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        # VERBOSE: every subscription is reported, not only the first of its topic; each means a late joiner.
-        options: Options = {zmq.XPUB_VERBOSE: 1, zmq.SNDHWM: _QUEUE, zmq.RCVHWM: 1000}
-        try:
-            self._socket = make_socket(self._context, zmq.XPUB, 1 << 10, options)
-            self.address = listen(self._socket, key, address, security)
-        except BaseException:
-            self._context.term()
-            raise
+        self._security, self._key = security, key
+        self._context, self._socket, self.address = self._open(address)
+        self._unauthorized = self._strange = 0
+        self._rubbish = Complaints(_log)
         self._waker = Waker()
         self._pending: deque[bytes] = deque(maxlen=_QUEUE)  # all are sent: lock-step may wait for each version
         self._published = self._served = 0
@@ -74,12 +71,12 @@ class PolicyPublisher:
         self._waker.wake()
 
     def stats(self) -> dict[str, float]:
-        """Snapshots published, subscriptions served, peers without the right key turned away."""
-        unauthorized = refused_peers(self._context)
+        """Snapshots published, subscriptions served, rubbish received, peers without the right key turned away."""
         return {
             "published": float(self._published),
             "subscriptions": float(self._served),
-            "unauthorized": float(unauthorized),
+            "rubbish": float(self._rubbish.count),
+            "unauthorized": float(self._unauthorized + refused_peers(self._context)),
         }
 
     def close(self) -> None:
@@ -90,17 +87,25 @@ class PolicyPublisher:
             self._thread.join(_CLOSE_S)
             self._waker.close()
 
+    def _open(self, address: str) -> "tuple[zmq.Context[zmq.Socket[bytes]], zmq.Socket[bytes], str]":
+        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        # VERBOSE: every subscription is reported, not only the first of its topic; each means a late joiner.
+        options: Options = {zmq.XPUB_VERBOSE: 1, zmq.SNDHWM: _QUEUE, zmq.RCVHWM: 1000}
+        try:
+            sock = make_socket(context, zmq.XPUB, 1 << 10, options)
+            return context, sock, listen(sock, self._key, address, self._security)
+        except BaseException:
+            context.term()
+            raise
+
     def _run(self) -> None:
         try:
-            poller = zmq.Poller()
-            poller.register(self._socket, zmq.POLLIN)
-            poller.register(self._waker.fd, zmq.POLLIN)
             latest: bytes | None = None
             repeat_s = time.monotonic() + _REPEAT_S
             with beating("policy publisher") as pulse:
                 while not self._closing:
                     pulse.beat()
-                    poller.poll(_LOOK_MS)
+                    zmq.zmq_poll([(self._socket, zmq.POLLIN), (self._waker.fd, zmq.POLLIN)], _LOOK_MS)
                     self._waker.clear()
                     due = time.monotonic() >= repeat_s
                     repeat_s += _REPEAT_S * due
@@ -110,6 +115,8 @@ class PolicyPublisher:
                     while self._pending:
                         latest = self._pending.popleft()
                         self._socket.send(latest)  # an XPUB never waits: it drops for a subscriber whose queue is full
+                    if self._strange >= _STRANGE_TOPICS:
+                        self._renew()
         except BaseException as error:
             self._error = error  # raised by the next `publish`
         finally:
@@ -119,11 +126,25 @@ class PolicyPublisher:
     def _take_subscriptions(self) -> bool:
         """Whether somebody joined."""
         joined = False
-        while self._socket.poll(0):
-            if self._socket.recv(zmq.NOBLOCK).startswith(b"\x01"):
+        for _ in range(_TURN):
+            if not self._socket.poll(0):
+                break
+            frames = self._socket.recv_multipart(zmq.NOBLOCK)
+            if frames == [b"\x01"]:
                 self._served += 1
                 joined = True
+            elif frames != [b"\x00"]:
+                self._strange += 1
+                self._rubbish.add(f"Message from a subscriber at {self.address}: no subscription to policies")
         return joined
+
+    def _renew(self) -> None:
+        """Cut everybody off: ZeroMQ keeps each topic until its subscriber goes. Ours come back by themselves."""
+        self._strange = 0
+        self._unauthorized += refused_peers(self._context)
+        self._socket.close(linger=0)
+        self._context.term()  # returns when the address is free again
+        self._context, self._socket, _ = self._open(self.address)
 
 
 class PolicySubscriber:

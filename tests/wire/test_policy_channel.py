@@ -1,4 +1,5 @@
 import contextlib
+import itertools
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ def test_every_late_joiner_is_served_at_once(publisher, subscribe):
         got = subscribe(publisher.address).wait(0, 10)
         assert got.version == 4
         assert np.array_equal(got.arrays["dense_0/kernel"], snapshot(4).arrays["dense_0/kernel"])
-    assert publisher.stats() == {"published": 1, "subscriptions": 3, "unauthorized": 0}
+    assert publisher.stats() == {"published": 1, "subscriptions": 3, "rubbish": 0, "unauthorized": 0}
 
 
 def test_a_subscriber_may_come_before_the_publisher(subscribe):
@@ -113,3 +114,24 @@ def test_a_port_in_use_is_refused(publisher):
 def test_closing_twice_does_no_harm(publisher):
     publisher.close()
     publisher.close()
+
+
+def test_whoever_subscribes_to_rubbish_without_end_is_cut_off_and_ours_come_back(publisher, subscribe):
+    subscriber = subscribe(publisher.address, newest_only=False)
+    publisher.publish(snapshot(1))
+    assert subscriber.wait(1, 10).version == 1
+    with zmq.Context() as context, context.socket(zmq.XSUB) as rude:
+        rude.linger = 0
+        rude.connect(publisher.address)
+        rude.send(b"\x01")
+        assert rude.recv()  # a policy: it is connected
+        topics = itertools.count()
+
+        def ours_is_back():
+            rude.send(b"\x01topic %d" % next(topics))
+            return publisher.stats()["subscriptions"] >= 3
+
+        wait_until(ours_is_back)
+    publisher.publish(snapshot(2))
+    assert subscriber.wait(2, 10).version == 2
+    assert publisher.stats()["rubbish"] >= 1000
