@@ -266,5 +266,7 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "bench": _bench,
 }
 
-BENCHES: dict[str, Sequence[str]] = {}
+BENCHES: dict[str, Sequence[str]] = {
+    "fuzz": ("experiment=adroit_door_quick", "agent.clone_updates=10"),
+}
 """Names of the modules in `run/bench/`, each with the words that come before the user's."""

@@ -33,6 +33,7 @@ from rlpd_robot.run.settings import (
     ActorSettings,
     CollectSettings,
     EvalSettings,
+    FuzzSettings,
     LearnerSettings,
     Recipe,
     RobotSettings,
@@ -94,6 +95,7 @@ _GROUPS = {
     "eval": EvalSettings,
     "collect": CollectSettings,
     "serve": ServeSettings,
+    "fuzz": FuzzSettings,
 }
 
 _Schema = make_dataclass(

@@ -1,4 +1,4 @@
-"""Whether the addresses that a run is about to listen on are free."""
+"""Whether the addresses that a run is about to listen on are free, and which are."""
 
 import socket
 from collections.abc import Mapping
@@ -30,6 +30,13 @@ def check_free(addresses: Mapping[str, str], security: Security) -> None:
             sock = make_socket(context, zmq.ROUTER, 1, {})
             listen(sock, key, address, security)
             stack.callback(sock.close, 0)
+
+
+def free_addresses(count: int) -> list[str]:
+    """Loopback addresses that nobody listens on now."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [f"tcp://127.0.0.1:{sock.getsockname()[1]}" for sock in sockets]
 
 
 def _check_unix(key: str, address: str) -> None:

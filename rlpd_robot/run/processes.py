@@ -102,6 +102,15 @@ class Child:
         """Process id."""
         return self._process.pid
 
+    @property
+    def memory_mb(self) -> float:
+        """Its resident memory [MB]; 0 when it has ended."""
+        try:
+            pages = Path(f"/proc/{self._process.pid}/statm").read_text().split()[1]
+        except (FileNotFoundError, ProcessLookupError):
+            return 0.0
+        return int(pages) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
     def last_words(self) -> str:
         """The end of its log; nothing of the process before it."""
         with open(self.log_path, "rb") as log:

@@ -176,6 +176,20 @@ class ServeSettings:
             raise ConfigError("serve.max_observation", self.max_observation, "a finite number above 0")
 
 
+@dataclass(frozen=True)
+class FuzzSettings:
+    """`rlpd-robot bench fuzz`.
+
+    Attributes:
+        frames: spoiled ones, over all sockets together.
+    """
+
+    frames: int = 200_000
+
+    def __post_init__(self) -> None:
+        _at_least("fuzz.frames", self.frames, 1)
+
+
 Recipe = Mapping[str, Any]
 """`{_target_: dotted.name, **arguments}`: how to make something that this package must not import."""
 
@@ -223,6 +237,7 @@ class Settings:
     eval: EvalSettings = field(default_factory=EvalSettings)
     collect: CollectSettings = field(default_factory=CollectSettings)
     serve: ServeSettings = field(default_factory=ServeSettings)
+    fuzz: FuzzSettings = field(default_factory=FuzzSettings)
     resume: str = "auto"
     policy: str = "latest"
 

@@ -20,6 +20,9 @@ from rlpd_robot.wire.sockets import Complaints, Options, Waker, dial, listen, ma
 _REPEAT_S = 5.0
 """The last snapshot is sent again this often: a frozen subscriber misses what its full queue cannot take."""
 
+MAX_SUBSCRIPTION_BYTES = 1 << 10
+"""Largest message that a publisher takes: a handshake with keys needs about half of it."""
+
 _QUEUE = 8
 _LOOK_MS = 500
 _TURN = 1000  # messages of subscribers taken at a time
@@ -92,7 +95,7 @@ class PolicyPublisher:
         # VERBOSE: every subscription is reported, not only the first of its topic; each means a late joiner.
         options: Options = {zmq.XPUB_VERBOSE: 1, zmq.SNDHWM: _QUEUE, zmq.RCVHWM: 1000}
         try:
-            sock = make_socket(context, zmq.XPUB, 1 << 10, options)
+            sock = make_socket(context, zmq.XPUB, MAX_SUBSCRIPTION_BYTES, options)
             return context, sock, listen(sock, self._key, address, self._security)
         except BaseException:
             context.term()

@@ -1,6 +1,7 @@
 """A robot of two axes behind the robot link, in a process of its own: the fake driver's point, served."""
 
 import threading
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +47,7 @@ def serve_point(
     stop: threading.Event,
     security: Security = LOOPBACK_ONLY,
     dies_after: int | None = None,
+    book: str | None = None,
 ) -> None:
     """The recipe of the stand-in in `configs/robot/point.yaml`."""
-    serve(PointRobot(dies_after), address, lockstep, stop, security)
+    serve(PointRobot(dies_after), address, lockstep, stop, security, Path(book) if book is not None else None)
