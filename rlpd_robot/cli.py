@@ -268,5 +268,6 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
 
 BENCHES: dict[str, Sequence[str]] = {
     "fuzz": ("experiment=adroit_door_quick", "agent.clone_updates=10"),
+    "latency": ("experiment=adroit_door_quick",),
 }
 """Names of the modules in `run/bench/`, each with the words that come before the user's."""

@@ -34,6 +34,7 @@ from rlpd_robot.run.settings import (
     CollectSettings,
     EvalSettings,
     FuzzSettings,
+    LatencySettings,
     LearnerSettings,
     Recipe,
     RobotSettings,
@@ -96,6 +97,7 @@ _GROUPS = {
     "collect": CollectSettings,
     "serve": ServeSettings,
     "fuzz": FuzzSettings,
+    "latency": LatencySettings,
 }
 
 _Schema = make_dataclass(

@@ -111,6 +111,15 @@ class Child:
             return 0.0
         return int(pages) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
+    @property
+    def processor_s(self) -> float:
+        """Processor time of all its threads so far [s]; 0 when it has ended."""
+        try:
+            fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            return 0.0
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def last_words(self) -> str:
         """The end of its log; nothing of the process before it."""
         with open(self.log_path, "rb") as log:

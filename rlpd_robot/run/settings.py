@@ -190,6 +190,24 @@ class FuzzSettings:
         _at_least("fuzz.frames", self.frames, 1)
 
 
+@dataclass(frozen=True)
+class LatencySettings:
+    """`rlpd-robot bench latency`.
+
+    Attributes:
+        rounds: questions to the echo and to the policy server, each.
+        seconds: of the control loop, at each rate, alone and loaded [s].
+    """
+
+    rounds: int = 10_000
+    seconds: float = 10.0
+
+    def __post_init__(self) -> None:
+        _at_least("latency.rounds", self.rounds, 1)
+        if not 0 < self.seconds <= 3600:
+            raise ConfigError("latency.seconds", self.seconds, "above 0 and at most 3600")
+
+
 Recipe = Mapping[str, Any]
 """`{_target_: dotted.name, **arguments}`: how to make something that this package must not import."""
 
@@ -238,6 +256,7 @@ class Settings:
     collect: CollectSettings = field(default_factory=CollectSettings)
     serve: ServeSettings = field(default_factory=ServeSettings)
     fuzz: FuzzSettings = field(default_factory=FuzzSettings)
+    latency: LatencySettings = field(default_factory=LatencySettings)
     resume: str = "auto"
     policy: str = "latest"
 

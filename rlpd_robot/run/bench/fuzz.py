@@ -22,7 +22,7 @@ from rlpd_robot.errors import PeerTimeoutError, RlpdRobotError
 from rlpd_robot.robot import server as robot
 from rlpd_robot.robot.book import Outcome
 from rlpd_robot.run.bench.fuzz_processes import Processes
-from rlpd_robot.run.bench.mutations import corpus, mutate, other_version
+from rlpd_robot.run.bench.mutations import corpus, mutate, other_version, spoil_subscription
 from rlpd_robot.run.evaluate import Build
 from rlpd_robot.run.processes import Child
 from rlpd_robot.run.settings import Settings
