@@ -72,7 +72,7 @@ def corpus(problem: ProblemSpec, rng: random.Random) -> list[bytes]:
         m.Welcome(boot, spec, False),
         m.Refused("no"),
         m.Reset(boot, 1, _FAR, 0),
-        m.State(1, 0.0, -1, state),
+        m.State(1, 0.0, -1, -1, state),
         m.CommandMessage(boot, 1, _FAR, np.zeros(spec.command_size)),
         m.Stop(boot),
         m.Ping(boot, 2),
