@@ -18,7 +18,7 @@ Dimension letters: `N` transitions, `O` observation, `A` action, `C` command.
 | Segment | rewards | (N,) float32 | task | reward of each transition |
 | Segment | success | (N,) bool | - | task solved in the state after the transition |
 | Segment | intervened | (N,) bool | - | a person acted |
-| Segment | safety | (N,) uint16 | - | what the safety filter changed, bits of `robot.safety.CAUSES`; 0: nothing |
+| Segment | safety | (N,) uint16 | - | why another command than proposed, bits of `robot.safety.CAUSES`; 0: none |
 | Segment | policy_versions | (N,) int64 | - | snapshot that proposed the action; -1: none |
 | Segment | stamps_s | (N, 4) float64 | s | actor's monotonic clock: state in, action out, filtered, sent |
 """
@@ -77,7 +77,7 @@ class Transition:
 
     @property
     def filtered(self) -> bool:
-        """Whether the safety filter changed the command."""
+        """Whether another command than the proposed one was sent."""
         return self.safety != 0
 
 

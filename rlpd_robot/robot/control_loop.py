@@ -7,6 +7,7 @@ The loop knows neither sockets nor files nor learners: whoever wants its data su
 
 import contextlib
 import gc
+import math
 import threading
 from collections.abc import Callable, Sequence
 
@@ -16,9 +17,10 @@ from numpy.typing import NDArray
 from rlpd_robot.errors import FaultError, RlpdRobotError
 from rlpd_robot.policy.base import Policy
 from rlpd_robot.robot.acted import SentCommands
+from rlpd_robot.robot.deadline import Deadline, Substitute
 from rlpd_robot.robot.driver import Declaring, Driver
 from rlpd_robot.robot.episode import EpisodeRecord, EpisodeSummary, Subscriber
-from rlpd_robot.robot.safety import SafetyLimits, filter_command
+from rlpd_robot.robot.safety import LATE, SafetyLimits, filter_command
 from rlpd_robot.robot.task import ActionMap, CheckedTask, Task
 from rlpd_robot.robot.watchdog import REMEDY, Watchdog, WatchdogSettings, sentence_of
 from rlpd_robot.spec import ProblemSpec
@@ -60,6 +62,7 @@ class ControlLoop:
         reset_timeout_s: longest wait for a reset [s].
         watchdog: what counts as a fault.
         policy_age: how long ago the policy came [s].
+        deadline: when an action is late, and what is sent then; means nothing in lock-step.
 
     Attributes:
         next_sequence: sequence number of the next transition.
@@ -84,6 +87,7 @@ class ControlLoop:
         reset_timeout_s: float = 60.0,
         watchdog: WatchdogSettings | None = None,
         policy_age: Callable[[], float] = float,
+        deadline: Deadline | None = None,
     ) -> None:
         self.next_sequence = first_sequence
         self.stop_requested = stop_requested or threading.Event()
@@ -96,6 +100,9 @@ class ControlLoop:
         patience_s = 10.0 if driver.lockstep else settings.stale_s
         self._read_timeout_s = patience_s if read_timeout_s is None else read_timeout_s
         self._reset_timeout_s = reset_timeout_s
+        deadline = deadline or Deadline()
+        self._action_s = math.inf if driver.lockstep else deadline.periods * self._period_s
+        self._substitute = Substitute(deadline.miss, problem.robot)
         self._map = ActionMap.of(problem.robot)
         self._ticker = Ticker(self._period_s, clock)
         self._lateness, self._period, self._response = Histogram(), Histogram(), Histogram()
@@ -181,6 +188,7 @@ class ControlLoop:
         """Counters since the start, and times in milliseconds; lateness is that of wake-ups, 0 in lock-step."""
         return {
             "deadline_misses": float(self._ticker.missed),
+            "late_actions": float(self._substitute.count),
             "filtered": float(self._filtered),
             "not_executed": float(self._commands.not_executed),
             "states_skipped": float(self._skipped),
@@ -195,6 +203,7 @@ class ControlLoop:
     def _begin(self, seed: int | None) -> None:
         self._previous: Command | None = None  # the robot has moved: no speed counts from the last episode's command
         self._commands.begin()
+        self._substitute.begin()
         self._state = self._driver.reset(seed, self._reset_timeout_s)
         self._observation = self._task.observe(self._state)
         self.watchdog.begin(self._state)
@@ -210,19 +219,21 @@ class ControlLoop:
         assert policy is not None
         proposed = policy.act(observation, explore)
         acted_s = self._clock.now()
-        desired = self._map.to_command(proposed)
+        late = acted_s - state.received_s > self._action_s
+        self.watchdog.check_action(late)
+        desired = self._substitute.command() if late else self._map.to_command(proposed)
+        if desired is None:
+            return self._look_again()
         command, report = filter_command(self._limits, self._previous, desired, state, self._period_s)
         self.watchdog.check_command(bool(np.isfinite(proposed).all()), report.changed, command.values)
         filtered_s = self._clock.now()
         if self._commands.add(self._driver.send(command), command):
             self._previous = command
+            self._substitute.sent(command)
         sent_s = self._clock.now()
 
-        self._wait_for_deadline()
-        next_state = self._driver.read(self._read_timeout_s)
-        next_observation = self._task.observe(next_state)
-        self.watchdog.check_state(next_state, self._clock.now())
-        self._state, self._observation = next_state, next_observation
+        self._look_again()
+        next_state, next_observation = self._state, self._observation
 
         acted = self._commands.acted(command, next_state)
         if acted is None:
@@ -241,7 +252,7 @@ class ControlLoop:
             next_observation=next_observation,
             success=bool(self._task.success(next_state)),
             intervened=False,
-            safety=report.causes,
+            safety=report.causes | late * LATE,
             policy_version=policy.version,
             stamps_s=(state.received_s, acted_s, filtered_s, sent_s),
             ending=ending,
@@ -252,6 +263,14 @@ class ControlLoop:
         self._skipped += max(0, next_state.sequence - state.sequence - 1)
         self._response.add(sent_s - state.received_s)
         record.add(transition)
+
+    def _look_again(self) -> None:
+        """The period is over: what does the robot measure now?"""
+        self._wait_for_deadline()
+        state = self._driver.read(self._read_timeout_s)
+        observation = self._task.observe(state)
+        self.watchdog.check_state(state, self._clock.now())
+        self._state, self._observation = state, observation
 
     def _wait_for_deadline(self) -> None:
         if not self._driver.lockstep:

@@ -15,6 +15,7 @@ Why a command was changed is a bit mask, stored with its transition as `safety` 
 | 64 | step | too far from the measured state |
 | 128 | workspace | a Cartesian axis beyond its box, or too fast to stop before its side |
 | 256 | effort | |
+| 512 | late | the action missed its deadline; `actor.deadline_miss` was asked for instead (`robot/deadline.py`) |
 """
 
 import math
@@ -30,6 +31,7 @@ from rlpd_robot.spec import RobotSpec
 from rlpd_robot.types import Command, RobotState
 
 NOT_RECORDED, NON_FINITE, POSITION, VELOCITY, ACCELERATION, JERK, STEP, WORKSPACE, EFFORT = (1 << i for i in range(9))
+LATE = 1 << 9  # of the control loop's making, not the filter's
 CAUSES: Mapping[int, str] = {
     NOT_RECORDED: "not recorded",
     NON_FINITE: "non-finite",
@@ -40,6 +42,7 @@ CAUSES: Mapping[int, str] = {
     STEP: "step",
     WORKSPACE: "workspace",
     EFFORT: "effort",
+    LATE: "late",
 }
 """Names of the bits of `SafetyReport.causes`."""
 

@@ -55,7 +55,7 @@ class WatchdogSettings:
     Attributes:
         stale_s: age from which a state is too old, by its arrival here and by the robot's own stamp [s].
         overrun_s: a single tick this late [s] is a fault.
-        misses: so many ticks in a row, each more than a period late, are a fault.
+        misses: so many ticks in a row, each more than a period late, are a fault; so are so many late actions in a row.
         frozen: so many commands that differ from the one before, without any floating-point state field changing in
             its last bit, are a fault; 0: never.
         interventions: so many commands in a row that the safety filter had to change are a fault; 0: never.
@@ -129,6 +129,7 @@ class Watchdog:
         self._command_changed: bool
         self._frozen: int
         self._misses: int
+        self._late: int
         self._interventions: int
         self._non_finite: int
         self._forget()
@@ -200,6 +201,12 @@ class Watchdog:
         if self._misses >= self._settings.misses:
             raise _fault(OVERRUN, f"{self._misses} ticks in a row came more than a period late")
 
+    def check_action(self, late: bool) -> None:
+        """Real time: whether the policy's action came after its deadline."""
+        self._late = self._late + 1 if late else 0
+        if self._late >= self._settings.misses:
+            raise _fault(OVERRUN, f"{self._late} actions in a row came after their deadline (actor.deadline)")
+
     def check_policy(self, there: bool, age_s: float) -> None:
         """Whether anything acts, and how long ago it came [s]."""
         if not there:
@@ -235,7 +242,7 @@ class Watchdog:
         self._last, self._commanded = None, None
         self._command_changed = False
         self._lag_s = np.inf
-        self._frozen = self._misses = self._interventions = self._non_finite = 0
+        self._frozen = self._misses = self._late = self._interventions = self._non_finite = 0
 
 
 def sentence_of(error: RlpdRobotError, lockstep: bool) -> str:

@@ -102,6 +102,7 @@ class Actor:
             stop_requested=stop,
             watchdog=settings.watchdog,
             policy_age=self._source.seconds_old,
+            deadline=settings.actor.late,
         )
         self._pulse = pulse()
         # A busy machine that misses two periods is a fault. A simulator that a supervisor runs has nobody near it who

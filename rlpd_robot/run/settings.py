@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 
 from rlpd_robot.agent.config import AgentConfig
 from rlpd_robot.errors import ConfigError
+from rlpd_robot.robot.deadline import Deadline
 from rlpd_robot.robot.safety import SafetySettings
 from rlpd_robot.robot.watchdog import WatchdogSettings
 from rlpd_robot.run.supervise_settings import SuperviseSettings
@@ -59,6 +60,8 @@ class ActorSettings:
         journal_mb: disk space for transitions that no learner has acknowledged [MB].
         armed_at_start: whether it may move the robot as soon as it is warm; otherwise not before a person has looked
             and armed it: how the supervisor starts one on a real robot again.
+        deadline_miss: what is sent in the place of a late action: hold, reuse or decay (`robot/deadline.py`).
+        deadline: an action that comes longer than this after its state is late [control periods].
     """
 
     greedy_every: int = 0
@@ -66,12 +69,20 @@ class ActorSettings:
     policy_s: float = 600.0
     journal_mb: float = 2000.0
     armed_at_start: bool = True
+    deadline_miss: str = "hold"
+    deadline: float = 1.0
 
     def __post_init__(self) -> None:
         _at_least("actor.greedy_every", self.greedy_every, 0)
         for key in ("connect_s", "policy_s", "journal_mb"):
             if not getattr(self, key) > 0:
                 raise ConfigError(f"actor.{key}", getattr(self, key), "above 0")
+        assert self.late  # refuses what it cannot mean
+
+    @property
+    def late(self) -> Deadline:
+        """When an action is late, and what is sent then."""
+        return Deadline(self.deadline_miss, self.deadline)
 
 
 @dataclass(frozen=True)
