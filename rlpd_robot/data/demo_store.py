@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlpd_robot.data.durable import exclusive
+from rlpd_robot.data.edits import hidden_episodes
 from rlpd_robot.data.layout import create_store
 from rlpd_robot.data.opening import OpenedStore, open_store, read_rows, something_at
 from rlpd_robot.data.rows import read_episodes, read_meta, read_sequences, to_segment
@@ -28,10 +29,11 @@ __all__ = ["DemoStore", "StoreSummary", "StoreWriter"]
 
 @dataclass(frozen=True)
 class StoreSummary:
-    """What a store holds, in figures.
+    """What a store holds, in figures; hidden episodes are counted and nothing more.
 
     Attributes:
-        episodes, transitions: committed ones.
+        episodes, transitions: committed ones that are not hidden.
+        hidden: committed episodes that are.
         success_rate: share of episodes with at least one solved step.
         mean_normalized_return: percent of the horizon spent in the solved state, mean over episodes (the Adroit
             metric of RLPD, arXiv:2302.02948, appendix).
@@ -45,6 +47,7 @@ class StoreSummary:
 
     episodes: int
     transitions: int
+    hidden: int
     success_rate: float
     mean_normalized_return: float
     mean_length: float
@@ -61,12 +64,14 @@ class StoreSummary:
 class DemoStore:
     """What was committed when the store was opened. Open it again to see what came since.
 
-    Reading takes no lock and changes nothing, also while a writer appends.
+    Reading takes no lock and changes nothing, also while a writer appends. Episodes keep their numbers, counted from 0
+    in the order of their commits, whichever of them are hidden (see `edits`).
     """
 
     def __init__(self, opened: OpenedStore) -> None:
         self._opened = opened
         self._meta = read_meta(opened)
+        self._hidden = hidden_episodes(opened)
 
     @staticmethod
     def create(path: Path | str, problem: ProblemSpec, attributes: Mapping[str, Any] | None = None) -> "DemoStore":
@@ -107,6 +112,16 @@ class DemoStore:
         """Everything its root group says of it."""
         return self._opened.attributes
 
+    @property
+    def hidden(self) -> Mapping[int, str]:
+        """By hidden episode, the reason."""
+        return self._hidden
+
+    @property
+    def visible(self) -> list[int]:
+        """The episodes that are not hidden."""
+        return [i for i in range(len(self)) if i not in self._hidden]
+
     def check(self, problem: ProblemSpec) -> None:
         """Make sure that the store is of this robot and task.
 
@@ -116,11 +131,11 @@ class DemoStore:
         self._opened.check(problem)
 
     def __len__(self) -> int:
-        """Committed episodes."""
+        """Committed episodes, hidden ones included."""
         return self._opened.episodes
 
     def episode(self, index: int) -> Segment:
-        """One episode, counted from 0.
+        """One episode, counted from 0; also a hidden one.
 
         Raises:
             IndexError: there are fewer.
@@ -132,19 +147,24 @@ class DemoStore:
         ((_, rows),) = read_episodes(self._opened, index, index + 1)
         return to_segment(self._opened, index, rows, self._meta)
 
-    def episodes(self) -> Iterator[Segment]:
-        """All episodes in the order of their commits. Raises as `episode` does."""
+    def episodes(self, *, hidden: bool = False) -> Iterator[Segment]:
+        """The episodes in the order of their commits, with or without the hidden ones. Raises as `episode` does."""
+        return (segment for _, segment in self.numbered(hidden=hidden))
+
+    def numbered(self, *, hidden: bool = False) -> Iterator[tuple[int, Segment]]:
+        """The same, each with its number. Raises as `episode` does."""
         for index, rows in read_episodes(self._opened, 0, len(self)):
-            yield to_segment(self._opened, index, rows, self._meta)
+            if hidden or index not in self._hidden:
+                yield index, to_segment(self._opened, index, rows, self._meta)
 
     def transitions(self) -> Batch:
-        """Every transition, [N] float32 and contiguous, marked as demonstration; rewards as stored.
+        """Every transition that is not hidden, [N] float32 and contiguous, marked as demonstration; rewards as stored.
 
         Raises:
             StoreError, DataError: as `episode` does.
         """
         o, a = self.problem.observation_size, self.problem.action_size
-        n = self._opened.rows - len(self)
+        n = int(self._lengths()[self.visible].sum())
         batch = Batch(*(np.empty((n, *row), np.float32) for row in ((o,), (a,), (), (o,), (), ())))
         start = 0
         for segment in self.episodes():
@@ -164,23 +184,26 @@ class DemoStore:
         Raises:
             StoreError: a chunk is missing or damaged.
         """
-        opened = self._opened
-        lengths = np.diff(opened.ends, prepend=0) - 1
+        opened, visible = self._opened, self.visible
+        lengths = self._lengths()[visible]
         success, intervened, safety, valid = (
             read_rows(opened, f"data/{name}", 0, opened.rows) for name in ("success", "intervened", "safety", "valid")
         )
+        for i in self._hidden:
+            valid[slice(*opened.bounds(i))] = False
         safety = safety[valid]
-        episodes = [success[slice(*opened.bounds(i))] for i in range(len(self))]
+        episodes = [success[slice(*opened.bounds(i))] for i in visible]
         solved = [e[: self.problem.horizon].sum() for e in episodes]
-        codes = Counter(self._meta["meta/ending"].tolist())
+        codes = Counter(self._meta["meta/ending"][visible].tolist())
         return StoreSummary(
-            episodes=len(self),
+            episodes=len(visible),
             transitions=int(lengths.sum()),
+            hidden=len(self._hidden),
             success_rate=_mean([e.any() for e in episodes]),
             mean_normalized_return=100 * _mean(solved) / self.problem.horizon,
             mean_length=_mean(lengths),
-            shortest=int(lengths.min()) if len(self) else 0,
-            longest=int(lengths.max()) if len(self) else 0,
+            shortest=int(lengths.min()) if visible else 0,
+            longest=int(lengths.max()) if visible else 0,
             endings={name: codes[code] for code, name in enumerate(ENDINGS) if codes[code]},
             intervened_share=_mean(intervened[valid]),
             filtered_share=_mean(safety != 0),
@@ -188,6 +211,11 @@ class DemoStore:
             uncommitted_rows=opened.arrays["data/valid"].shape[0] - opened.rows,
             size_bytes=_size(self.path),
         )
+
+    def _lengths(self) -> NDArray[np.int64]:
+        """(E,) transitions of each committed episode."""
+        lengths: NDArray[np.int64] = np.diff(self._opened.ends, prepend=0) - 1
+        return lengths
 
 
 def _mean(values: NDArray[Any] | list[Any]) -> float:

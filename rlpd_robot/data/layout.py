@@ -1,7 +1,8 @@
 """How a demonstration store lies on disk: THE table of its arrays, its attributes, and how an empty one is made.
 
     demos/door.zarr/
-    ├── zarr.json        attributes: schema, schema_version, problem, fingerprint, committed_episodes, created_by, …
+    ├── zarr.json        attributes: schema, schema_version, problem, fingerprint, committed_episodes, created_by, …;
+    │                    where there are any, edits (`edits`: which episodes are hidden)
     ├── data/<key>       one array a key, all episodes after each other, N+1 rows for an episode of N transitions
     └── meta/<key>       one row an episode
 
@@ -57,7 +58,18 @@ MAX_CHUNK_BYTES = 1 << 26
 EPISODE_ENDS = "meta/episode_ends"
 SAFETY = "data/safety"
 WRITE_EVERY_CHUNK: dict[str, Any] = {"write_empty_chunks": True}
-_RESERVED = ("schema", "schema_version", "problem", "fingerprint", "committed_episodes", "created_by", "endings")
+RESERVED = (
+    "schema",
+    "schema_version",
+    "problem",
+    "fingerprint",
+    "committed_episodes",
+    "created_by",
+    "endings",
+    "edits",
+    "seal",
+)
+"""Attributes that only this package writes."""
 
 
 @dataclass(frozen=True)
@@ -128,9 +140,9 @@ def create_store(path: Path, problem: ProblemSpec, attributes: Mapping[str, Any]
         StoreError: something else is at `path`, or it cannot be written.
         DataError: an attribute has the name of one of the store's own.
     """
-    taken = sorted(set(attributes) & set(_RESERVED))
+    taken = sorted(set(attributes) & set(RESERVED))
     if taken:
-        raise DataError("Store attributes", f"{taken} are the store's own", f"names other than {list(_RESERVED)}")
+        raise DataError("Store attributes", f"{taken} are the store's own", f"names other than {list(RESERVED)}")
     path = path.resolve()
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
     try:

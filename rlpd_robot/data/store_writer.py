@@ -18,6 +18,7 @@ import zarr
 from numpy.typing import NDArray
 
 from rlpd_robot.data.durable import PARALLEL_SYNCS, DurableStore, exclusive
+from rlpd_robot.data.edits import HIDE, UNDO, Edit, write_edit
 from rlpd_robot.data.layout import BOOT_BYTES, EPISODE_ENDS, SAFETY, WRITE_EVERY_CHUNK, create_store
 from rlpd_robot.data.opening import open_store, something_at
 from rlpd_robot.data.rows import episode_meta, episode_rows, read_sequences
@@ -128,6 +129,26 @@ class StoreWriter:
         self._episodes += 1
         self._rows += len(episode) + 1
         self._next[episode.boot] = episode.next_sequence
+
+    def hide(self, index: int, reason: str) -> None:
+        """Hide a committed episode, so that no reader learns from it; it stays in the store (see `edits`).
+
+        Raises:
+            DataError: there is no such episode, or it is hidden already.
+            StoreError: the disk refused.
+        """
+        self._edit(Edit.now(HIDE, [index], reason))
+
+    def undo_edit(self, reason: str) -> Edit:
+        """Take back the last hide that still stands, and return it. Raises as `hide`."""
+        return self._edit(Edit.now(UNDO, [], reason))
+
+    def _edit(self, edit: Edit) -> Edit:
+        if self._stack is None:
+            raise StoreError(self.path, "this writer is closed", "Open another.")
+        if self._ragged:
+            self._recover()
+        return write_edit(open_store(self.path), self._group, self._files, edit)
 
     def _write(self, values: Mapping[str, NDArray[Any]], start: int) -> None:
         def write(key: str) -> None:

@@ -18,6 +18,10 @@ def open_demos(settings: Settings) -> DemoStore | None:
             raise ConfigError("run.demos", None, "a demonstration store, since these agent settings use prior data")
         return None
     store = DemoStore.open(path)
-    if not len(store):
+    if not len(store.visible):
+        if len(store):
+            raise StoreError(
+                path, f"all of its {len(store)} episodes are hidden", "`rlpd-robot demos edit undo` helps."
+            )
         raise StoreError(path, "it holds no episode", "Record or collect demonstrations first.")
     return store

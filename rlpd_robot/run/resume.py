@@ -58,13 +58,13 @@ class Resumption:
             self._tell("info", f"settings that changed since the checkpoint: {changed}")
 
     def refill(self, before: DemoStore | None, on_episode: Callable[[Segment], None]) -> None:
-        """Give the course every committed row, in the order of their commits.
+        """Give the course every committed row, in the order of their commits; hidden ones too: they were learned from.
 
         Args:
             on_episode: told of each episode.
         """
         rows = 0
-        for episode in before.episodes() if before is not None else ():
+        for episode in before.episodes(hidden=True) if before is not None else ():
             self._course.receive(Rows.of(episode))
             self._highest = max(self._highest, int(episode.policy_versions.max()))
             rows += len(episode)

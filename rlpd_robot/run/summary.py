@@ -72,7 +72,7 @@ def delivery(live: Path, sent: int) -> dict[str, int]:
     """
     rows, boot = 0, ""
     known: set[tuple[str, int]] = set()
-    for episode in DemoStore.open(live).episodes():
+    for episode in DemoStore.open(live).episodes(hidden=True):
         rows, boot = rows + len(episode), episode.boot
         known.update((episode.boot, n) for n in range(episode.first_sequence, episode.next_sequence))
     before = sum(end for name, end in DemoStore.open(live).next_sequences().items() if name != boot)

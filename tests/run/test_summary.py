@@ -119,7 +119,7 @@ def test_delivery_is_counted_on_disk(run: Path) -> None:
 def test_a_transition_that_is_there_twice_shows(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The store refuses one, so it is played to the count."""
     episodes = list(DemoStore.open(run / "live.zarr").episodes())
-    monkeypatch.setattr(DemoStore, "episodes", lambda _: iter([*episodes, episodes[2]]))
+    monkeypatch.setattr(DemoStore, "episodes", lambda _, hidden: iter([*episodes, episodes[2]]))
     assert delivery(run / "live.zarr", sent=3) == {"sent": 20, "committed": 20, "lost": 0, "duplicated": 3}
 
 
