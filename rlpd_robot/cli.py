@@ -23,10 +23,7 @@ usage: rlpd-robot VERB [key=value …]
   unpin            have the running actor take the newest policy again
   status           one sentence from the running actor
   keys DIR         make the keys that let links leave the machine
-  demos info PATH      what a demonstration store holds
-  demos validate PATH  look for damage, NaN and contradictions
-  demos collect        a policy acts, its episodes become a store
-  demos import SOURCE OUT like=STORE   demonstrations of another program become a store
+  demos VERB       look at, check, mend and convert demonstration stores; `rlpd-robot demos --help`
   bench NAME       measure or prove something about this program on this machine; --json for a machine to read
 
 Settings are Hydra words: groups robot=, task=, agent=, safety=, link=, experiment=, and keys such as
@@ -179,41 +176,14 @@ def _pin(words: list[str]) -> int:
 
 
 def _demos(words: list[str]) -> int:
-    if len(words) == 2 and words[0] in ("info", "validate"):
-        from rlpd_robot.run import demos
+    from rlpd_robot.run.demos_cli import Configuration, run_demos
 
-        return demos.info(words[1]) if words[0] == "info" else demos.validate(words[1])
-    if words[:1] == ["import"] and len([word for word in words if "=" not in word and word != "--cfg"]) == 3:
-        return _demos_import(words[1:])
-    if words[:1] == ["collect"]:
-        from rlpd_robot.config import build, load
+    def configure() -> Configuration:
+        from rlpd_robot import config
 
-        settings, text = load("collect", _without_cfg(words[1:]))
-        if "--cfg" in words:
-            return _show(text)
-        from rlpd_robot.run.collect import run_collect
+        return config
 
-        return run_collect(settings, build)
-    print(
-        "usage: rlpd-robot demos info PATH | demos validate PATH | demos collect key=value … | "
-        "demos import SOURCE OUT like=STORE key=value …",
-        file=sys.stderr,
-    )
-    return 2
-
-
-def _demos_import(words: list[str]) -> int:
-    from rlpd_robot.config import build, load, load_words
-    from rlpd_robot.run.conversion_settings import ImportSettings
-
-    paths = [word for word in words if "=" not in word and word != "--cfg"]
-    wanted, others, text = load_words(ImportSettings, [word for word in words if "=" in word], ["task"])
-    settings, composed = load("collect", others)
-    if "--cfg" in words:
-        return _show(text + composed)
-    from rlpd_robot.run.demos_import import run_import
-
-    return run_import(paths[0], paths[1], wanted, lambda: build(settings.task))
+    return run_demos(words, configure)
 
 
 def _bench(words: list[str]) -> int:

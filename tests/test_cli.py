@@ -25,7 +25,7 @@ from rlpd_robot.run.settings import Settings
 HEAVY = ("jax", "numpy", "zarr", "hydra", "omegaconf", "zmq", "rich", "mujoco", "matplotlib")
 
 
-@pytest.mark.parametrize("words", [["--help"], ["-h"], ["help"], [], ["no-such-verb"], ["--version"]])
+@pytest.mark.parametrize("words", [["--help"], ["-h"], ["help"], [], ["no-such-verb"], ["--version"], ["demos", "-h"]])
 def test_help_imports_nothing_heavy(words: list[str]) -> None:
     program = (
         "import json, sys; from rlpd_robot.cli import main; status = main(sys.argv[1:]); "
@@ -59,12 +59,6 @@ def test_an_unknown_verb(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_robot_runs_one_setting_at_a_time(word: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["actor", word]) == 2
     assert "--multirun is refused" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("words", [[], ["info"], ["info", "a", "b"], ["show", "a"]])
-def test_demos_tells_how_it_is_used(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["demos", *words]) == 2
-    assert capsys.readouterr().err.startswith("usage: rlpd-robot demos info PATH")
 
 
 @pytest.mark.parametrize("words", [[], ["no-such-bench"], ["--json"]])

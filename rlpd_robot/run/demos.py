@@ -7,7 +7,7 @@ from rlpd_robot.data.validate import validate as problems
 from rlpd_robot.robot.safety import cause_name
 
 MAX_LINES = 50
-_OWN = ("schema", "schema_version", "problem", "fingerprint", "committed_episodes", "endings")
+_OWN = ("schema", "schema_version", "problem", "fingerprint", "committed_episodes", "endings", "edits", "seal")
 
 
 def info(path: str) -> int:
@@ -54,6 +54,8 @@ def _figures(summary: StoreSummary) -> list[tuple[str, str]]:
         ("safety changed", f"{100 * summary.filtered_share:.1f} % of commands{_causes(summary)}"),
         ("size", f"{summary.size_bytes / 1e6:.2f} MB"),
     ]
+    if summary.hidden:
+        lines.append(("hidden", f"{summary.hidden} more episodes, not counted here and not learned from"))
     if summary.uncommitted_rows:
         lines.append(("uncommitted", f"{summary.uncommitted_rows} rows of a writer at work or killed, not counted"))
     return lines

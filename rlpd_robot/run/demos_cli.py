@@ -1,0 +1,191 @@
+"""`rlpd-robot demos VERB …`: THE table of its verbs, and how their words are taken apart.
+
+A word is a flag (`--json`), a setting (`key=value`), or else a path. Each verb imports its own module when it is
+called.
+"""
+
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:  # it brings NumPy, and help answers at once
+    from rlpd_robot.run.settings import Settings
+
+
+class Configuration(Protocol):
+    """What `config` offers: Hydra is known there and not here."""
+
+    def load(self, verb: str, overrides: Sequence[str]) -> "tuple[Settings, str]":
+        """The settings of a root file, and their YAML."""
+
+    def load_words(
+        self, cls: type[Any], words: Sequence[str], groups: Sequence[str] = ()
+    ) -> tuple[Any, list[str], str]:
+        """Settings whose keys have no group in front, the words left over, and the settings' YAML."""
+
+    def build(self, recipe: Mapping[str, Any], **arguments: Any) -> Any:
+        """What a recipe names."""
+
+
+Configure = Callable[[], Configuration]
+"""Imports Hydra, which most verbs do without."""
+
+
+@dataclass(frozen=True)
+class Words:
+    """What followed the verb, by kind."""
+
+    paths: tuple[str, ...]
+    settings: tuple[str, ...]
+    flags: frozenset[str]
+
+    @staticmethod
+    def of(words: Sequence[str]) -> "Words":
+        """Sort them."""
+        flags = frozenset(word for word in words if word.startswith("-"))
+        settings = tuple(word for word in words if re.match(r"[+~]*[a-z_][\w.@]*=", word))
+        paths = tuple(word for word in words if word not in flags and word not in settings)
+        return Words(paths, settings, flags)
+
+    @property
+    def json(self) -> bool:
+        """Whether a machine reads the answer."""
+        return "--json" in self.flags
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One line of the table.
+
+    Attributes:
+        arguments: as help shows them, paths in capitals.
+        summary: as help shows it.
+        run: does it; returns the exit status.
+        paths: how few and how many it takes.
+        flags: that it knows.
+        settings: whether it takes `key=value`.
+    """
+
+    arguments: str
+    summary: str
+    run: Callable[[Words, Configure], int]
+    paths: tuple[int, int] = (1, 1)
+    flags: frozenset[str] = frozenset()
+    settings: bool = False
+
+    def fits(self, words: Words) -> bool:
+        """Whether this verb can be asked so."""
+        fewest, most = self.paths
+        return (
+            fewest <= len(words.paths) <= most and words.flags <= self.flags and (self.settings or not words.settings)
+        )
+
+
+def run_demos(words: Sequence[str], configure: Configure) -> int:
+    """Run one verb; 2 and its usage where it was asked wrongly."""
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(usage(), file=sys.stdout if words else sys.stderr)
+        return 0 if words else 2
+    name = next((n for n in (" ".join(words[:2]), words[0]) if n in VERBS), None)
+    if name is None:
+        print(f"rlpd-robot demos: there is no verb {' '.join(words[:2])!r}.\n{usage()}", file=sys.stderr)
+        return 2
+    verb, rest = VERBS[name], Words.of(words[len(name.split()) :])
+    if not verb.fits(rest):
+        print(f"usage: rlpd-robot demos {name} {verb.arguments}\n       {verb.summary}", file=sys.stderr)
+        return 2
+    return verb.run(rest, configure)
+
+
+def usage() -> str:
+    """Every verb with its words."""
+    lines = ["usage: rlpd-robot demos VERB …", ""]
+    for name, verb in VERBS.items():
+        call = f"{name} {verb.arguments}"
+        lines += [f"  {call:<38}  {verb.summary}"] if len(call) <= 38 else [f"  {call}", f"  {'':<38}  {verb.summary}"]
+    lines += ["", "Episodes are counted from 0: episodes=3, episodes=0,4-7 or episodes=all. --json answers a machine."]
+    return "\n".join(lines)
+
+
+def _info(words: Words, configure: Configure) -> int:
+    from rlpd_robot.run.demos import info
+
+    return info(words.paths[0])
+
+
+def _validate(words: Words, configure: Configure) -> int:
+    from rlpd_robot.run.demos import validate
+
+    return validate(words.paths[0])
+
+
+def _collect(words: Words, configure: Configure) -> int:
+    config = configure()
+    settings, text = config.load("collect", words.settings)
+    if "--cfg" in words.flags:
+        return _show(text)
+    from rlpd_robot.run.collect import run_collect
+
+    return run_collect(settings, config.build)
+
+
+def _import(words: Words, configure: Configure) -> int:
+    from rlpd_robot.run.conversion_settings import ImportSettings
+
+    config = configure()
+    wanted, others, text = config.load_words(ImportSettings, words.settings, ["task"])
+    settings, composed = config.load("collect", others)
+    if "--cfg" in words.flags:
+        return _show(text + composed)
+    from rlpd_robot.run.demos_import import run_import
+
+    source, out = words.paths
+    return run_import(source, out, wanted, lambda: config.build(settings.task))
+
+
+def _edit(what: str) -> Callable[[Words, Configure], int]:
+    def run(words: Words, configure: Configure) -> int:
+        from rlpd_robot.run import demos_edit
+
+        wanted, _, _ = configure().load_words(demos_edit.HideSettings, words.settings)
+        return demos_edit.edit(words.paths[0], what, wanted)
+
+    return run
+
+
+def _log(words: Words, configure: Configure) -> int:
+    from rlpd_robot.run.demos_edit import log
+
+    return log(words.paths[0], as_json=words.json)
+
+
+def _show(text: str) -> int:
+    print(text, end="")
+    return 0
+
+
+_JSON, _CFG = frozenset({"--json"}), frozenset({"--cfg"})
+
+VERBS: dict[str, Verb] = {
+    "info": Verb("STORE", "what a store holds", _info),
+    "validate": Verb("STORE", "look for damage, NaN and contradictions", _validate),
+    "collect": Verb(
+        "key=value …", "a policy acts, its episodes become a store", _collect, paths=(0, 0), flags=_CFG, settings=True
+    ),
+    "import": Verb(
+        "SOURCE OUT like=STORE key=value …",
+        "demonstrations of another program become a store",
+        _import,
+        paths=(2, 2),
+        flags=_CFG,
+        settings=True,
+    ),
+    "edit hide": Verb(
+        "STORE episodes=… reason=…", "no reader learns from them; nothing is lost", _edit("hide"), settings=True
+    ),
+    "edit show": Verb("STORE episodes=… reason=…", "take hidden episodes back in", _edit("show"), settings=True),
+    "edit undo": Verb("STORE", "take back the last hide or show that still stands", _edit("undo"), settings=True),
+    "edit log": Verb("STORE [--json]", "every hide, show and undo of a store", _log, flags=_JSON),
+}
