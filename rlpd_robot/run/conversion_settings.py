@@ -18,6 +18,7 @@ class ImportSettings:
         final: where the final observation is absent, `drop` the last transition or `repeat` the last observation.
         actions: whether the source holds `action`, in [-1, 1], or `command`, in the robot's units.
         observations: names of the source's arrays that make the observation, in order; none: its only one.
+        actions_from: names of the source's arrays whose next row is the action, for sources without commands.
         topics: YAML file that says which topics of a recording hold what.
     """
 
@@ -29,6 +30,7 @@ class ImportSettings:
     final: str = "drop"
     actions: str = "action"
     observations: list[str] = field(default_factory=list)
+    actions_from: list[str] = field(default_factory=list)
     topics: str | None = None
 
     def __post_init__(self) -> None:

@@ -45,7 +45,7 @@ def run_import(source: str, out: str, settings: ImportSettings, make_task: Calla
         relabel=relabel,
     )
     topics = read_yaml("topics", settings.topics) if settings.topics else {}
-    options = SourceOptions(tuple(settings.observations), problem.robot.period_s, topics)
+    options = SourceOptions(tuple(settings.observations), tuple(settings.actions_from), problem.robot.period_s, topics)
     path = Path(source)
     importer = make_importer(path, settings.format, options)
     with _progress() as on_progress:

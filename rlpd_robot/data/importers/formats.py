@@ -15,6 +15,7 @@ FORMATS: Mapping[str, str] = {
     "minari": "minari.MinariImporter",
     "robomimic": "robomimic.RobomimicImporter",
     "serl": "serl.SerlImporter",
+    "diffusion_policy": "diffusion_policy.DiffusionPolicyImporter",
 }
 """Name to class, imported when needed: some need packages of the extra `importers`."""
 
@@ -35,6 +36,8 @@ def make_importer(path: Path, format_name: str | None, options: SourceOptions) -
     """
     if not path.exists():
         raise ImportSourceError(path, "there is nothing at this path", "a file or folder of demonstrations")
+    if not (path.is_file() or path.is_dir()):
+        raise ImportSourceError(path, "this is neither a file nor a folder", "a file or folder of demonstrations")
     name = format_name or detect(path)
     if name not in FORMATS:
         raise ConfigError("format", name, f"one of {', '.join(FORMATS)}")
@@ -58,7 +61,7 @@ def detect(path: Path) -> str:
     if head.startswith(_MCAP):
         return "rosbag"
     if head.startswith(_ZIP):
-        return "zarr"
+        return "diffusion_policy"
     if head.startswith(_SQLITE):
         raise ImportSourceError(path, "this is the data of a rosbag2 recording", "the folder with its metadata.yaml")
     if len(head) > 2 and (head[0] == 0x80 or head[:1] in b"(]"):
@@ -72,7 +75,7 @@ def _detect_folder(path: Path) -> str:
     marks = {
         "lerobot": "meta/info.json",
         "minari": "data/main_data.hdf5",
-        "zarr": "meta/episode_ends",
+        "diffusion_policy": "meta/episode_ends",
     }
     found = [name for name, mark in marks.items() if (path / mark).exists()]
     if not found and (any(path.glob("*/metadata.yaml")) or any(path.glob("*.mcap"))):

@@ -6,8 +6,37 @@ from pathlib import Path
 from rlpd_robot.data.bulk_writer import BulkWriter
 from rlpd_robot.data.importers.convert import Conversion, Converter
 from rlpd_robot.data.importers.report import ImportReport, checksum
-from rlpd_robot.data.importers.source import Importer
+from rlpd_robot.data.importers.source import Importer, SourceEpisode
 from rlpd_robot.errors import ImportSourceError
+
+MAX_EXPANSION = 200
+"""A source may unpack to so many times its size: constant columns shrink well, a million steps do not."""
+FREE_BYTES = 1 << 30
+"""Whatever a source unpacks to below this is taken."""
+
+
+class _Budget:
+    """Ends an import that unpacks without end: a bomb has small arrays as well as large ones."""
+
+    def __init__(self, source: Path, size_bytes: int) -> None:
+        self._source = source
+        self._size = size_bytes
+        self._left = FREE_BYTES + MAX_EXPANSION * size_bytes
+
+    def take(self, episode: SourceEpisode) -> None:
+        """Count one more episode.
+
+        Raises:
+            ImportSourceError: that is too much.
+        """
+        self._left -= episode.observations.nbytes + episode.actions.nbytes
+        if self._left < 0:
+            raise ImportSourceError(
+                self._source,
+                f"{episode.name}: its {self._size / 1e6:.1f} MB have unpacked to more than "
+                f"{(FREE_BYTES + MAX_EXPANSION * self._size) / 1e9:.1f} GB",
+                f"at most {MAX_EXPANSION} times its size",
+            )
 
 
 def import_store(
@@ -37,7 +66,9 @@ def import_store(
     with BulkWriter(out, conversion.problem) as writer:
         report = ImportReport(str(source), importer.format, *checksum(source))
         converter = Converter(source, conversion, report)
+        budget = _Budget(source, report.size_bytes)
         for episode in importer.episodes():
+            budget.take(episode)
             for segment in converter.convert(episode):
                 writer.append(segment)
             on_progress(report.transitions)

@@ -64,10 +64,14 @@ def checksum(path: Path) -> tuple[str, int]:
     """
     digest, size = hashlib.sha256(), 0
     try:
-        files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+        files = [path]
+        if path.is_dir():
+            entries = sorted(path.rglob("*"))
+            for entry in entries:
+                check_inside(path, entry)
+            files = [entry for entry in entries if entry.is_file()]
         for file in files:
             if path.is_dir():
-                check_inside(path, file)
                 digest.update(f"{file.relative_to(path).as_posix()}\0".encode())
             with file.open("rb") as stream:
                 while block := stream.read(_BLOCK):
@@ -86,6 +90,6 @@ def check_inside(root: Path, path: Path) -> Path:
     Raises:
         ImportSourceError: it leads elsewhere.
     """
-    if not path.resolve().is_relative_to(root.resolve()):
+    if path.is_symlink() and not path.resolve().is_relative_to(root.resolve()):
         raise ImportSourceError(root, f"'{path.relative_to(root)}' leads out of it", "files of its own")
     return path

@@ -50,11 +50,13 @@ class SourceOptions:
 
     Attributes:
         observations: names of the arrays that make the observation, in order; empty: the source's only one.
+        actions_from: names of the arrays whose next row is the action, for sources without commands; empty: none.
         period_s: control period, for sources that are sampled [s].
         topics: which topics of a recording hold what, for sources that have topics.
     """
 
     observations: Sequence[str] = ()
+    actions_from: Sequence[str] = ()
     period_s: float = 0.0
     topics: Mapping[str, Any] = field(default_factory=dict)
 

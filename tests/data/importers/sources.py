@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import numcodecs
 import numpy as np
 import pytest
+import zarr
 from numpy.typing import NDArray
+from zarr.storage import ZipStore
 
 from rlpd_robot.types import Segment
 from tests.data.episodes import make_episode
@@ -128,6 +131,25 @@ def write_minari(folder: Path, data: Sequence[Segment], name: str = "tests/reach
             author_email="tests@example.com",
         )
     return folder / name
+
+
+def write_diffusion_policy(path: Path, data: Sequence[Segment], archive: bool = False, **options: Any) -> None:
+    """As diffusion_policy's ReplayBuffer, by zarr itself: no reward, no ending, no final observation."""
+    store: Any = ZipStore(path, mode="w") if archive else path
+    group = zarr.open_group(store, mode="w", zarr_format=2)
+    options = {"chunks": True, "compressors": numcodecs.Blosc("zstd", 5, 2), **options}
+
+    def add(name: str, values: NDArray[Any]) -> None:
+        chunks = (min(len(values), 20), *values.shape[1:]) if options["chunks"] is True else options["chunks"]
+        group.create_array(name, data=values, chunks=chunks, compressors=options["compressors"])
+
+    add("data/action", np.concatenate([e.actions for e in data]))
+    add("data/joints", np.concatenate([e.observations[:-1, :3] for e in data]))
+    add("data/effector", np.concatenate([e.observations[:-1, 3:].astype(np.float64) for e in data]))
+    add("data/camera", np.zeros((sum(map(len, data)), 4, 4, 3), np.uint8))
+    add("meta/episode_ends", np.cumsum([len(e) for e in data]))
+    if archive:
+        store.close()
 
 
 def same_transitions(a: Segment, b: Segment, names: Sequence[str]) -> Mapping[str, bool]:
