@@ -70,6 +70,11 @@ def test_links_and_pictures_of_a_page_exist(link: Path) -> None:
             assert (link.parent / target).exists(), f"{link.name} points to {target}"
 
 
+def test_the_robot_that_the_readme_shows_is_the_one_that_is_tested() -> None:
+    (shown,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert shown == (ROOT / "docs" / "examples" / "own_robot" / "serial_arm.py").read_text()
+
+
 @pytest.mark.parametrize("path", [pytest.param(p, id=p.parent.name) for p in STORES])
 def test_a_shipped_store_is_what_its_card_says(path: Path) -> None:
     card, store = (path.parent / "README.md").read_text(), DemoStore.open(path)
