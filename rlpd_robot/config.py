@@ -29,6 +29,7 @@ from rlpd_robot.agent.config import AgentConfig
 from rlpd_robot.errors import ConfigError, RlpdRobotError
 from rlpd_robot.robot.safety import SafetySettings
 from rlpd_robot.robot.watchdog import WatchdogSettings
+from rlpd_robot.run.doctor.settings import DoctorSettings
 from rlpd_robot.run.settings import (
     ActorSettings,
     CollectSettings,
@@ -98,6 +99,7 @@ _GROUPS = {
     "serve": ServeSettings,
     "fuzz": FuzzSettings,
     "latency": LatencySettings,
+    "doctor": DoctorSettings,
 }
 
 _Schema = make_dataclass(

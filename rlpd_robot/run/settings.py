@@ -11,6 +11,7 @@ from rlpd_robot.errors import ConfigError
 from rlpd_robot.robot.deadline import Deadline
 from rlpd_robot.robot.safety import SafetySettings
 from rlpd_robot.robot.watchdog import WatchdogSettings
+from rlpd_robot.run.doctor.settings import DoctorSettings
 from rlpd_robot.run.supervise_settings import SuperviseSettings
 from rlpd_robot.wire.security import Security
 from rlpd_robot.wire.settings import ADDRESSES, LinkSettings
@@ -268,6 +269,7 @@ class Settings:
     serve: ServeSettings = field(default_factory=ServeSettings)
     fuzz: FuzzSettings = field(default_factory=FuzzSettings)
     latency: LatencySettings = field(default_factory=LatencySettings)
+    doctor: DoctorSettings = field(default_factory=DoctorSettings)
     resume: str = "auto"
     policy: str = "latest"
 
