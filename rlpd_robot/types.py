@@ -10,7 +10,7 @@ Dimension letters: `N` transitions, `O` observation, `A` action, `C` command.
 | RobotState | sequence | int | - | control period count since the robot's boot |
 | RobotState | stamp_s | float | s | robot's monotonic clock at measurement |
 | RobotState | received_s | float | s | this process's monotonic clock on arrival |
-| RobotState | executed | int or None | - | number of the command it followed; -1: none yet; None: it does not say |
+| RobotState | executed | int or None | - | number of the command it followed; -1: none; None: it does not say |
 | Command | values | (C,) float64 | per `RobotSpec.command` | what the robot is asked to do |
 | Segment | observations | (N+1, O) float32 | task | the true final observation included |
 | Segment | actions | (N, A) float32 | [-1, 1] | as executed after the safety filter, mapped back |

@@ -41,7 +41,7 @@ class Motion:
     Attributes:
         phase: see the picture above.
         why: the cause of the last stop or hold.
-        executed: number of the last command executed since the reset; -1: none.
+        executed: number of the command that it follows; -1: none.
     """
 
     def __init__(self, spec: RobotSpec, lockstep: bool, ramp_s: float) -> None:
@@ -66,6 +66,7 @@ class Motion:
 
     def stop(self, why: str) -> None:
         """The robot was stopped."""
+        self.executed = -1
         if self.phase is not Phase.STOPPED:
             self.phase, self.why = Phase.STOPPED, why
 
@@ -76,7 +77,7 @@ class Motion:
     def hold(self, now: float) -> None:
         """The command grew stale: from now on none is taken."""
         silent_ms = 1e3 * (now - self._until_s + (self._fresh_s if self._last is not None else FIRST_COMMAND_S))
-        self.phase, self._held_s = Phase.HOLDING, now
+        self.phase, self._held_s, self.executed = Phase.HOLDING, now, -1
         self.why = f"it stopped by itself: no fresh command for {silent_ms:.0f} ms"
 
     def ramp(self, now: float) -> NDArray[np.float64] | None:

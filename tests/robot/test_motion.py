@@ -38,6 +38,7 @@ def test_a_command_grows_stale_after_two_and_a_half_periods():
     assert motion.overdue(10.0 + FRESH_PERIODS * PERIOD + 1e-9)
     motion.hold(10.026)
     assert motion.why == "it stopped by itself: no fresh command for 26 ms"
+    assert motion.executed == -1
     assert motion.ramp(10.026) is None  # without a ramp it is stopped at once
 
 

@@ -377,6 +377,7 @@ def test_after_its_own_stop_a_robot_follows_nothing_before_a_reset():
         wait_until(lambda: c.command(c.now().sequence, 0.25) or server.stats()["executed"] > 0)
         wait_until(lambda: c.ping() or server.stats()["own_stops"] > 0)
         executed = server.stats()["executed"]
+        assert c.now().executed == -1  # what it measures now is not what the last command led to
         c.greet_again()
         c.command(c.now().sequence, 0.9)  # fresh, in order, in range: and yet it has not been reset
         refusal = c.refusal()
