@@ -22,7 +22,7 @@ import os
 import shutil
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,8 @@ from numpy.typing import NDArray
 from rlpd_robot.files import make_directories, sync_directory
 from rlpd_robot.policy.snapshot_file import load_snapshot, save_snapshot
 from rlpd_robot.run.consumed import ConsumedBook
+from rlpd_robot.run.settings import Settings
+from rlpd_robot.spec import ProblemSpec, fingerprint
 from rlpd_robot.types import PolicySnapshot
 
 STATE, CONSUMED, META, POLICY, CONFIG = "state.npz", "consumed.npz", "meta.json", "policy.npz", "config.yaml"
@@ -117,6 +119,11 @@ def newest_policy(directory: Path) -> Path | None:
         if POLICY in files:
             return directory / name / POLICY
     return None
+
+
+def fingerprint_of(problem: ProblemSpec, settings: Settings) -> str:
+    """Of everything that a checkpoint's networks depend on."""
+    return fingerprint({"problem": problem.fingerprint, "agent": asdict(settings.agent)})
 
 
 def _write_files(partial: Path, checkpoint: Checkpoint) -> None:

@@ -11,7 +11,7 @@ from rlpd_robot.data.demo_store import DemoStore, StoreWriter
 from rlpd_robot.errors import PeerTimeoutError, StoreError
 from rlpd_robot.liveness import pulse
 from rlpd_robot.policy.snapshot_file import save_snapshot
-from rlpd_robot.run.checkpoint import CHECKPOINTS
+from rlpd_robot.run.checkpoint import CHECKPOINTS, fingerprint_of
 from rlpd_robot.run.checkpointer import Checkpointer
 from rlpd_robot.run.consumed import Rows
 from rlpd_robot.run.course import Course
@@ -20,7 +20,7 @@ from rlpd_robot.run.learner_record import LearnerRecord
 from rlpd_robot.run.live_store import LiveStore
 from rlpd_robot.run.metrics import MetricsWriter, Severity, elapsed_s
 from rlpd_robot.run.prior_data import open_demos
-from rlpd_robot.run.resume import Resumption, fingerprint_of, newest_version
+from rlpd_robot.run.resume import Resumption, newest_version
 from rlpd_robot.run.settings import Settings
 from rlpd_robot.run.trainer import Trainer
 from rlpd_robot.spec import ProblemSpec

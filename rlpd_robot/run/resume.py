@@ -1,7 +1,6 @@
 """What a learner does before it goes on where the one before it was stopped, killed or cut from its power."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from difflib import unified_diff
 from pathlib import Path
 
@@ -12,7 +11,6 @@ from rlpd_robot.run.course import Course
 from rlpd_robot.run.metrics import Severity
 from rlpd_robot.run.refill import Patience
 from rlpd_robot.run.settings import Settings
-from rlpd_robot.spec import ProblemSpec, fingerprint
 from rlpd_robot.types import Segment
 from rlpd_robot.wire.intake import ActorInfo
 
@@ -106,11 +104,6 @@ def newest_version(actor: ActorInfo) -> int:
     """Of the newest policy that an actor says it has, also while an earlier one is pinned; -1: none."""
     version = max(actor.stats.get(name, -1.0) for name in ("policy_version", "policy_newest"))
     return int(version) if 0 <= version < 1 << 53 else -1
-
-
-def fingerprint_of(problem: ProblemSpec, settings: Settings) -> str:
-    """Of everything that a checkpoint's networks depend on."""
-    return fingerprint({"problem": problem.fingerprint, "agent": asdict(settings.agent)})
 
 
 def changed_settings(before: str, after: str) -> str:

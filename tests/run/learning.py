@@ -23,9 +23,8 @@ from rlpd_robot.run import checkpoint as checkpoints
 from rlpd_robot.run import course as courses
 from rlpd_robot.run import trainer as trainers
 from rlpd_robot.run.actor import run_actor
-from rlpd_robot.run.checkpoint import load_newest
+from rlpd_robot.run.checkpoint import fingerprint_of, load_newest
 from rlpd_robot.run.learner import Learner
-from rlpd_robot.run.resume import fingerprint_of
 from rlpd_robot.run.settings import LearnerSettings, RunSettings, Settings
 from rlpd_robot.types import Batch
 from rlpd_robot.wire.settings import LinkSettings
