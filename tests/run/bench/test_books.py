@@ -17,14 +17,23 @@ def action(n: int) -> list[float]:
     return [np.float32(np.sin(n)), np.float32(np.cos(n))]
 
 
-def stretch(commands: Sequence[int], controller: str = "c", server: str = "s", number: int = 1) -> Stretch:
-    """Commands named by a number each; the first answers state 10."""
+def stretch(
+    commands: Sequence[int],
+    controller: str = "c",
+    server: str = "s",
+    number: int = 1,
+    least: Sequence[int] | None = None,
+    most: Sequence[int] | None = None,
+) -> Stretch:
+    """Commands named by a number each; the first answers state 10. One state under each, the last one not taken."""
     return Stretch(
         server=server,
         controller=controller,
         numbers=np.arange(number, number + len(commands)),
         answers=np.arange(10, 10 + len(commands)),
         actions=np.array([action(n) for n in commands], np.float32),
+        least=np.array([1] * (len(commands) - 1) + [0]) if least is None else np.array(least),
+        most=np.ones(len(commands), np.int64) if most is None else np.array(most),
     )
 
 
@@ -127,12 +136,29 @@ def test_an_episode_of_two_stretches() -> None:
 
 def test_rows_out_of_order() -> None:
     found = compare([stretch([1, 2, 3])], [episode([1, 3, 2])], lockstep=False)
+    assert counts(found) == {"not_executed": 1, "unobserved": 1}  # 3 came too early, or 2 too late
+    found = compare([stretch([1, 2, 3, 4])], [episode([1, 3, 2, 4])], lockstep=False)
     assert counts(found) == {"lost": 1, "not_executed": 1}
 
 
 def test_a_row_that_the_robot_never_executed() -> None:
     found = compare([stretch([1, 3])], [episode([1, 2, 3]), episode([8], 3, 1)], lockstep=False)
     assert counts(found) == {"not_executed": 2}
+
+
+def test_by_the_wall_clock_a_command_may_be_overtaken_or_held() -> None:
+    done = [stretch([1, 2, 3, 4, 5], least=[0, 0, 2, 1, 0], most=[1, 1, 3, 1, 2])]
+    assert counts(compare(done, [episode([1, 3, 3, 4, 5])], lockstep=False)) == {"unobserved": 1}
+    assert counts(compare(done, [episode([3, 3, 3, 4])], lockstep=False)) == {"unobserved": 3}
+    assert counts(compare(done, [episode([1, 2, 3, 4, 5, 5])], lockstep=False)) == {"lost": 1}
+    assert counts(compare(done, [episode([3, 3, 5])], lockstep=False)) == {"lost": 1, "unobserved": 2}
+    assert counts(compare(done, [episode([3, 3, 3, 3, 4])], lockstep=False)) == {"not_executed": 1, "unobserved": 3}
+
+
+def test_overtaken_commands_that_equal_their_neighbours() -> None:
+    done = [stretch([1, 1, 1, 2, 1, 3], least=[0, 1, 0, 0, 1, 0], most=[1] * 6)]
+    assert counts(compare(done, [episode([1, 1])], lockstep=False)) == {"unobserved": 4}
+    assert counts(compare(done, [episode([1])], lockstep=False))["lost"] == 1
 
 
 def test_equal_actions_are_told_apart_by_their_order() -> None:
@@ -153,6 +179,29 @@ def test_one_bit_makes_another_action() -> None:
 @pytest.fixture
 def actions() -> ActionMap:
     return ActionMap(np.array([-1.0, 0.0]), np.array([3.0, 5.0]))
+
+
+def test_what_a_book_tells_of_the_states_under_each_command(tmp_path: Path, actions: ActionMap) -> None:
+    book = CommandBook(tmp_path / "book", "s", 2)
+
+    def note(outcome: Outcome, answers: int, state: int) -> None:
+        book.add(outcome, "c", state, answers, state, np.array([1.0, 0.1 * state]))
+
+    note(Outcome.RESET, 3, 4)
+    note(Outcome.EXECUTED, 5, 5)  # under it: 6
+    note(Outcome.EXECUTED, 6, 6)  # none: the next one came before the next state
+    note(Outcome.EXECUTED, 6, 6)  # 7, 8, 9
+    note(Outcome.STALE, 7, 8)
+    note(Outcome.EXECUTED, 9, 9)  # 10, 11
+    note(Outcome.HELD, -1, 11)
+    note(Outcome.NOT_RESET, 12, 12)
+    note(Outcome.RESET, 12, 13)
+    note(Outcome.EXECUTED, 14, 14)  # until it was killed
+    book.close()
+    first, second = stretches(read_book(tmp_path / "book"), actions)
+    assert first.most.tolist() == [1, 0, 3, 2]
+    assert first.least.tolist() == [1, 0, 2, 0]
+    assert (second.most.tolist(), second.least.tolist()) == ([4], [0])
 
 
 def test_stretches_of_a_book(tmp_path: Path, actions: ActionMap) -> None:
