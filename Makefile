@@ -5,19 +5,22 @@ BIN := $(VENV)/bin
 EXPERIMENT ?= adroit_door_quick
 SEED ?= 0
 
-.PHONY: run test check demos clean
+.PHONY: run test check chaos demos clean
 
 run: $(VENV)/run.stamp  ## learn to open a door: stand-in, actor and learner, then evaluation and report
 	$(BIN)/rlpd-robot train experiment=$(EXPERIMENT) run.seed=$(SEED)
 
 test: $(VENV)/dev.stamp  ## all tests
-	$(BIN)/pytest -q --numprocesses auto --dist loadfile
+	$(BIN)/pytest -q
 
 check: $(VENV)/dev.stamp  ## style, types, import rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+chaos: $(VENV)/run.stamp  ## kill, suspend and cut off a training run at random; nothing may be lost or counted twice
+	$(BIN)/rlpd-robot bench chaos run.seed=$(SEED)
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "rlpd-robot needs Python 3.11 or newer; set PYTHON=…")'

@@ -18,7 +18,6 @@ usage: rlpd-robot VERB [key=value …]
   sim              the MuJoCo stand-in alone, speaking the robot's protocol
   serve            actions for foreign programs, in any language (docs/policy_server.md)
   eval             deterministic episodes with a trained policy
-  record           a person moves the robot, each episode is safe in a store as it ends (docs/recording.md)
   arm              a person's word, after a look at the robot: clear the actor's fault
   pin VERSION      have the running actor go back to an earlier policy, and stay with it
   unpin            have the running actor take the newest policy again
@@ -126,19 +125,6 @@ def _eval(words: list[str]) -> int:
     return run_eval(settings, build)
 
 
-def _record(words: list[str]) -> int:
-    from rlpd_robot.config import build, load
-
-    settings, text = load("record", _without_cfg(words))
-    if "--cfg" in words:
-        return _show(text)
-    from rlpd_robot.robot.teleop.terminal import restore_terminal
-    from rlpd_robot.run.record import run_record
-    from rlpd_robot.run.stopping import stop_on_signals
-
-    return run_record(settings, build, stop_on_signals(restore_terminal))
-
-
 def _word(word: str, **arguments: str) -> Callable[[list[str]], int]:
     """A verb that asks the running actor, and prints its sentence."""
 
@@ -240,7 +226,6 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "learner": _learner,
     "sim": _sim,
     "eval": _eval,
-    "record": _record,
     "serve": _serve,
     "keys": _keys,
     "demos": _demos,
@@ -252,6 +237,11 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
 }
 
 BENCHES: dict[str, Sequence[str]] = {
+    "chaos": (
+        "experiment=adroit_door_quick",
+        *("agent.ensemble=2", "agent.hidden_layers=1", "agent.hidden_width=32", "agent.batch_size=64"),
+        *("agent.utd=2", "agent.clone_updates=100", "learner.publish_every=20", "learner.checkpoint_every=200"),
+    ),
     "fuzz": ("experiment=adroit_door_quick", "agent.clone_updates=10"),
     "latency": ("experiment=adroit_door_quick",),
 }

@@ -11,7 +11,6 @@ from rlpd_robot.errors import ConfigError
 from rlpd_robot.robot.deadline import Deadline
 from rlpd_robot.robot.safety import SafetySettings
 from rlpd_robot.robot.watchdog import WatchdogSettings
-from rlpd_robot.run.record_settings import RecordSettings
 from rlpd_robot.run.supervise_settings import SuperviseSettings
 from rlpd_robot.wire.security import Security
 from rlpd_robot.wire.settings import ADDRESSES, LinkSettings
@@ -220,6 +219,26 @@ class LatencySettings:
             raise ConfigError("latency.seconds", self.seconds, "above 0 and at most 3600")
 
 
+@dataclass(frozen=True)
+class ChaosSettings:
+    """`rlpd-robot bench chaos`.
+
+    Attributes:
+        faults: over the run in lock-step and the one by the wall clock together.
+        recovery_s: longest time from the end of a fault until a transition executed after it is committed [s].
+        folder: where the runs, their books and their logs stay; none: they are deleted.
+    """
+
+    faults: int = 72
+    recovery_s: float = 180.0
+    folder: str | None = None
+
+    def __post_init__(self) -> None:
+        _at_least("chaos.faults", self.faults, 1)
+        if not 0 < self.recovery_s < math.inf:
+            raise ConfigError("chaos.recovery_s", self.recovery_s, "a positive time in seconds")
+
+
 Recipe = Mapping[str, Any]
 """`{_target_: dotted.name, **arguments}`: how to make something that this package must not import."""
 
@@ -252,8 +271,6 @@ class Settings:
     Attributes:
         resume: whether a run's directory that exists is gone on with, without a question, or refused.
         policy: which one the actor acts with: "latest", or "pin:VERSION".
-        teleop: recipe of a `TeleopSource`, that takes `spec=`, and beside it `start` (`record_task.Stance`); none for
-            most verbs.
     """
 
     robot: RobotSettings
@@ -268,13 +285,12 @@ class Settings:
     learner: LearnerSettings = field(default_factory=LearnerSettings)
     eval: EvalSettings = field(default_factory=EvalSettings)
     collect: CollectSettings = field(default_factory=CollectSettings)
-    record: RecordSettings = field(default_factory=RecordSettings)
     serve: ServeSettings = field(default_factory=ServeSettings)
     fuzz: FuzzSettings = field(default_factory=FuzzSettings)
     latency: LatencySettings = field(default_factory=LatencySettings)
+    chaos: ChaosSettings = field(default_factory=ChaosSettings)
     resume: str = "auto"
     policy: str = "latest"
-    teleop: Recipe | None = None
 
     def __post_init__(self) -> None:
         if self.resume not in get_args(Resume):

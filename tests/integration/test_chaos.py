@@ -1,0 +1,42 @@
+"""A short storm over real processes, in lock-step and by the wall clock; `rlpd-robot bench chaos` is the long one."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.integration.running import CONFIGS, REPOSITORY
+
+pytestmark = pytest.mark.integration
+
+DEADLINE_S = 800.0  # of a machine that is busy with other things
+
+
+@pytest.mark.timeout(DEADLINE_S + 60)
+def test_a_short_storm_loses_nothing(tmp_path: Path, demos: Path) -> None:
+    words = ["experiment=point", f"run.demos={demos}", "chaos.faults=11", "chaos.recovery_s=120", "run.seed=1"]
+    done = subprocess.run(
+        [sys.executable, "-m", "rlpd_robot", "bench", "chaos", "--json", *words, f"chaos.folder={tmp_path / 'runs'}"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        env={**os.environ, "RLPD_ROBOT_CONFIGS": str(CONFIGS)},
+    )
+    report = json.loads(done.stdout)
+    assert (done.returncode, report["findings"], report["other"]) == (
+        0,
+        {"lost": [], "duplicated": [], "torn": [], "unrecovered": []},
+        [],
+    ), done.stderr
+    assert report["faults"] == 11
+    for phase in report["phases"].values():
+        assert phase["consumed"] == phase["committed"] > 0
+        assert phase["critic_updates"] == 2 * phase["committed"]
+    last = done.stderr.splitlines()[-1]
+    pattern = r"faults=11 executed=\d+ committed=\d+ lost=0 duplicated=0 torn=0 unrecovered=0"
+    assert re.fullmatch(pattern, last), last
