@@ -18,6 +18,7 @@ usage: rlpd-robot VERB [key=value …]
   sim              the MuJoCo stand-in alone, speaking the robot's protocol
   serve            actions for foreign programs, in any language (docs/policy_server.md)
   eval             deterministic episodes with a trained policy
+  record           a person moves the robot, each episode is safe in a store as it ends (docs/recording.md)
   arm              a person's word, after a look at the robot: clear the actor's fault
   pin VERSION      have the running actor go back to an earlier policy, and stay with it
   unpin            have the running actor take the newest policy again
@@ -125,6 +126,19 @@ def _eval(words: list[str]) -> int:
     return run_eval(settings, build)
 
 
+def _record(words: list[str]) -> int:
+    from rlpd_robot.config import build, load
+
+    settings, text = load("record", _without_cfg(words))
+    if "--cfg" in words:
+        return _show(text)
+    from rlpd_robot.robot.teleop.terminal import restore_terminal
+    from rlpd_robot.run.record import run_record
+    from rlpd_robot.run.stopping import stop_on_signals
+
+    return run_record(settings, build, stop_on_signals(restore_terminal))
+
+
 def _word(word: str, **arguments: str) -> Callable[[list[str]], int]:
     """A verb that asks the running actor, and prints its sentence."""
 
@@ -226,6 +240,7 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "learner": _learner,
     "sim": _sim,
     "eval": _eval,
+    "record": _record,
     "serve": _serve,
     "keys": _keys,
     "demos": _demos,

@@ -29,6 +29,7 @@ from rlpd_robot.agent.config import AgentConfig
 from rlpd_robot.errors import ConfigError, RlpdRobotError
 from rlpd_robot.robot.safety import SafetySettings
 from rlpd_robot.robot.watchdog import WatchdogSettings
+from rlpd_robot.run.record_settings import RecordSettings
 from rlpd_robot.run.settings import (
     ActorSettings,
     ChaosSettings,
@@ -96,6 +97,7 @@ _GROUPS = {
     "learner": LearnerSettings,
     "eval": EvalSettings,
     "collect": CollectSettings,
+    "record": RecordSettings,
     "serve": ServeSettings,
     "fuzz": FuzzSettings,
     "latency": LatencySettings,
@@ -111,6 +113,7 @@ _Schema = make_dataclass(
         ("sim", _SimSchema, field(default_factory=_SimSchema)),
         ("resume", str, field(default="auto")),
         ("policy", str, field(default="latest")),
+        ("teleop", Any, field(default=None)),
         *((name, Any, _schema(cls)) for name, cls in _GROUPS.items()),
     ],
 )
@@ -184,18 +187,18 @@ def build(recipe: Recipe, **arguments: Any) -> Any:
     if not isinstance(target, str):
         raise ConfigError("_target_", target, "the dotted name of a class or function")
     try:
-        make = instantiate(dict(recipe), **arguments, _partial_=True, _convert_="all")
+        make = instantiate(dict(recipe), _partial_=True, _convert_="all")
     except HydraException as error:
         if isinstance(error.__cause__, RlpdRobotError):  # of a recipe inside this one
             raise error.__cause__ from error
         reason = _in_one_line(error.__cause__ or error)
         raise ConfigError("_target_", target, f"something that can be imported ({reason})") from error
     try:
-        inspect.signature(make.func).bind(*make.args, **make.keywords)
+        inspect.signature(make.func).bind(*make.args, **{**make.keywords, **arguments})
     except TypeError as error:
         given = {key: value for key, value in recipe.items() if key != "_target_"}
         raise ConfigError(f"{target}: arguments", given, f"those that it takes ({error})") from error
-    return make()  # here and not within Hydra, which would wrap what it raises
+    return make(**arguments)  # here and not within Hydra, which turns dataclasses to mappings and wraps what is raised
 
 
 def _search_path() -> list[str]:
@@ -216,8 +219,15 @@ def _settings(composed: DictConfig) -> Settings:
         safety=_make(SafetySettings, "safety", data),
         resume=data["resume"],
         policy=data["policy"],
+        teleop=_recipe_or_none("teleop", data["teleop"]),
         **{name: _make(cls, name, data) for name, cls in _GROUPS.items()},
     )
+
+
+def _recipe_or_none(key: str, value: Any) -> Recipe | None:
+    if value is not None and not isinstance(value, Mapping):
+        raise ConfigError(key, value, "a recipe, chosen from the group of that name")
+    return value
 
 
 def _make(cls: type[Any], name: str, data: Mapping[str, Any]) -> Any:

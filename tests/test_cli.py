@@ -130,7 +130,9 @@ def test_a_bug_is_not_dressed_up(monkeypatch: pytest.MonkeyPatch) -> None:
         cli.main(["train"])
 
 
-@pytest.mark.parametrize("verb", ["train", "actor", "learner", "sim", "eval", "arm", "pin 3", "unpin", "demos collect"])
+@pytest.mark.parametrize(
+    "verb", ["train", "actor", "learner", "sim", "eval", "record", "arm", "pin 3", "unpin", "demos collect"]
+)
 def test_every_verb_refuses_a_wrong_key(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([*verb.split(), "run.sed=1"]) == 2
     assert capsys.readouterr().err.startswith(

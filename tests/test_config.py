@@ -10,7 +10,7 @@ from rlpd_robot.errors import ConfigError, RlpdRobotError, SpecError
 from rlpd_robot.robot.fake import FakeDriver, FakeTask
 
 CONFIGS = Path(__file__).parents[1] / "robot_configs"
-GROUPS = ("agent", "experiment", "link", "robot", "safety", "task")
+GROUPS = ("agent", "experiment", "link", "robot", "safety", "task", "teleop")
 ROOTS = sorted(path.stem for path in CONFIGS.glob("*.yaml") if path.stem != "base")
 CHOICES = [(group, path.stem) for group in GROUPS for path in sorted((CONFIGS / group).glob("*.yaml"))]
 

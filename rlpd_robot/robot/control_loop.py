@@ -63,6 +63,8 @@ class ControlLoop:
         watchdog: what counts as a fault.
         policy_age: how long ago the policy came [s].
         deadline: when an action is late, and what is sent then; means nothing in lock-step.
+        verdict: asked once a transition: how and why the episode ends here by a person's word, ("", "") while it does
+            not. The task's own end comes first.
 
     Attributes:
         next_sequence: sequence number of the next transition.
@@ -88,12 +90,13 @@ class ControlLoop:
         watchdog: WatchdogSettings | None = None,
         policy_age: Callable[[], float] = float,
         deadline: Deadline | None = None,
+        verdict: Callable[[], tuple[Ending, str]] | None = None,
     ) -> None:
         self.next_sequence = first_sequence
         self.stop_requested = stop_requested or threading.Event()
         self._driver, self._task, self._problem, self._limits = driver, CheckedTask(task), problem, limits
         self._policy_source, self._policy_age, self._boot, self._clock = policy_source, policy_age, boot, clock
-        self._subscribers, self._before_step = tuple(subscribers), before_step
+        self._subscribers, self._before_step, self._verdict = tuple(subscribers), before_step, verdict
         self._period_s = problem.robot.period_s
         settings = watchdog or WatchdogSettings()
         self.watchdog = Watchdog(settings, problem.robot, driver)
@@ -286,6 +289,9 @@ class ControlLoop:
     def _ending_at(self, steps: int, next_state: RobotState) -> tuple[Ending, str]:
         if self._task.terminated(next_state):
             return "terminated", self._task.name
+        ending, cause = self._verdict() if self._verdict is not None else ("", "")
+        if ending:
+            return ending, cause
         if steps >= self._problem.horizon:
             return "truncated", TIME_LIMIT
         if self.stop_requested.is_set():

@@ -127,6 +127,16 @@ class ActionMap:
         """A."""
         return len(self.low)
 
+    @property
+    def half(self) -> NDArray[np.float64]:
+        """(C,) command units that one action unit stands for."""
+        return (self.high - self.low) / 2
+
+    @property
+    def middle(self) -> NDArray[np.float64]:
+        """(C,) the command of action 0."""
+        return (self.high + self.low) / 2
+
     def to_command(self, action: NDArray[np.float32]) -> Command:
         """(A,) action → command. Not clipped: the safety filter sees what was asked for.
 

@@ -11,6 +11,7 @@ from rlpd_robot.errors import ConfigError
 from rlpd_robot.robot.deadline import Deadline
 from rlpd_robot.robot.safety import SafetySettings
 from rlpd_robot.robot.watchdog import WatchdogSettings
+from rlpd_robot.run.record_settings import RecordSettings
 from rlpd_robot.run.supervise_settings import SuperviseSettings
 from rlpd_robot.wire.security import Security
 from rlpd_robot.wire.settings import ADDRESSES, LinkSettings
@@ -271,6 +272,8 @@ class Settings:
     Attributes:
         resume: whether a run's directory that exists is gone on with, without a question, or refused.
         policy: which one the actor acts with: "latest", or "pin:VERSION".
+        teleop: recipe of a `TeleopSource`, that takes `spec=`, and beside it `start` (`record_task.Stance`); none for
+            most verbs.
     """
 
     robot: RobotSettings
@@ -285,12 +288,14 @@ class Settings:
     learner: LearnerSettings = field(default_factory=LearnerSettings)
     eval: EvalSettings = field(default_factory=EvalSettings)
     collect: CollectSettings = field(default_factory=CollectSettings)
+    record: RecordSettings = field(default_factory=RecordSettings)
     serve: ServeSettings = field(default_factory=ServeSettings)
     fuzz: FuzzSettings = field(default_factory=FuzzSettings)
     latency: LatencySettings = field(default_factory=LatencySettings)
     chaos: ChaosSettings = field(default_factory=ChaosSettings)
     resume: str = "auto"
     policy: str = "latest"
+    teleop: Recipe | None = None
 
     def __post_init__(self) -> None:
         if self.resume not in get_args(Resume):

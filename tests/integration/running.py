@@ -1,13 +1,15 @@
 """Processes of the toolkit on free ports, waited for by condition and deadline, and the stores they start from."""
 
+import itertools
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +33,30 @@ DEADLINE_S = 140.0
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on now."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
+    """Ports that nobody listens on now, and that nobody else will be given before they are used.
+
+    They lie below those that the system gives to whoever asks for any, and are not given twice.
+    """
+    ports: list[int] = []
+    while len(ports) < count:
+        port = next(_ports)
+        try:
+            socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            continue
+        ports.append(port)
     return ports
+
+
+def _own_ports() -> Iterator[int]:
+    """Round a slice of the ports that no other worker of these tests uses."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 16
+    first, count = 12_000 + 1_250 * worker, 1_250
+    for i in itertools.count(random.SystemRandom().randrange(count)):
+        yield first + i % count
+
+
+_ports = _own_ports()
 
 
 def link_words() -> list[str]:

@@ -34,7 +34,7 @@ def test_a_learner_is_killed_and_started_again_while_the_robot_moves_on(
     start: Start, tmp_path: Path, demos: Path
 ) -> None:
     run, endless = tmp_path / "point", "run.env_steps=1000000"
-    actor = start("actor")  # first of all: neither robot nor learner is there
+    actor = start("actor", "link.timeout_s=60")  # first of all; at its end it waits so long for what it still has
     sim = start("sim")
     actor.until((run / "actor" / "journal").exists)
 
