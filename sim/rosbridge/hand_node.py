@@ -1,0 +1,250 @@
+"""The simulated hand as a node of ROS: what it publishes, listens to and serves, much as a Shadow hand does.
+
+| topic | type | what |
+|---|---|---|
+| /joint_states | sensor_msgs/JointState | every actuated joint, in alphabetical order |
+| /tracker/FIELD | PoseStamped (a point in m), Float64, Float64MultiArray | what trackers tell of palm and objects |
+| /rh_trajectory_controller/state | control_msgs/JointTrajectoryControllerState | the targets that it follows |
+| /hand/following | std_msgs/Bool, latched | whether it follows commands |
+| /rh_trajectory_controller/command | trajectory_msgs/JointTrajectory | targets by name, one point; listened to |
+| /joint_group_position_controller/command | std_msgs/Float64MultiArray | all targets in order; listened to |
+| /joint_cmd | sensor_msgs/JointState | targets by name; listened to |
+| /hand/e_stop | std_msgs/Bool | true stops the hand; listened to |
+
+Services: /hand/reset (hand_msgs/Reset: int64 seed → bool success, string message), /hand/stop (std_srvs/Trigger), and
+controller_manager's list_controllers and switch_controller.
+
+The robot's own watchdog is that of `rlpd_robot/robot/motion.py`, as behind the robot link: the hand moves between a
+reset and the next stop, and stops by itself when no fresh command has come for 2.5 periods. A command with a stamp is
+fresh while that is no older; one without is taken to be of now, as real controllers do.
+"""
+
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlpd_robot.robot.book import CommandBook, Outcome
+from rlpd_robot.robot.motion import FRESH_PERIODS, Motion, OwnLimits, Phase
+from sim.hand import AdroitHand
+from sim.rosbridge.graph import Graph
+from sim.rosbridge.message_types import MessageError
+
+NODE = "/hand"
+JOINTS, STATE, COMMAND = "/joint_states", "/rh_trajectory_controller/state", "/rh_trajectory_controller/command"
+GROUP_COMMAND, JOINT_COMMAND = "/joint_group_position_controller/command", "/joint_cmd"
+FOLLOWING, E_STOP, TRACKER = "/hand/following", "/hand/e_stop", "/tracker/"
+RESET_SERVICE, STOP_SERVICE, MANAGER = "/hand/reset", "/hand/stop", "/controller_manager"
+
+_TRAJECTORY_STATE = "control_msgs/JointTrajectoryControllerState"
+_STOPS = 5
+
+
+class HandNode:
+    """One hand in a graph.
+
+    Two threads: the robot's calls `period`, the graph's delivers commands and calls services.
+
+    Args:
+        hand: the robot.
+        graph: that it takes part in; not yet served.
+        now: monotonic time [s].
+        book: what becomes of each command; none: nobody writes it down.
+
+    Attributes:
+        counts: what became of commands, by name.
+        controllers: running or not, by name.
+    """
+
+    def __init__(self, hand: AdroitHand, graph: Graph, now: Any, book: CommandBook | None = None) -> None:
+        self.counts = dict.fromkeys(("executed", "refused_stale", "refused_invalid", "refused_stopped", "own_stops"), 0)
+        self.controllers = {"rh_trajectory_controller": True, "joint_group_position_controller": False}
+        self._hand, self._graph, self._now, self._book = hand, graph, now, book
+        self._motion, self._limits = Motion(hand.spec, False, 0.0), OwnLimits(hand.spec, None)
+        self._lock = threading.Lock()
+        self._fresh_s = FRESH_PERIODS * hand.spec.period_s
+        self._joints = [name for field in hand.spec.command for name in field.labels]
+        self._order = sorted(range(len(self._joints)), key=lambda i: self._joints[i])
+        self._index = {name: i for i, name in enumerate(self._joints)}
+        self._number = self._sequence = self._stopped = 0
+        self._target = np.zeros(len(self._joints))
+        self._told: bool | None = None
+        self._trackers = {f.name: f for f in hand.spec.state if not f.name.startswith(("joint_", "slide_"))}
+        self._join()
+
+    def period(self, advance: bool = True) -> list[tuple[str, dict[str, Any], bool]]:
+        """One control period: watch, move, measure. What to publish: topic, message, latched or not."""
+        with self._lock:
+            self._watch()
+            if advance:
+                self._hand.advance()
+            self._sequence += 1
+            measured_s = self._now()
+            values = self._hand.read()
+            target, following = self._target.copy(), self._motion.phase is Phase.FOLLOWING
+        messages = self._messages(values, target, self._graph.clock.stamp(measured_s))
+        if following != self._told:
+            self._told = following
+            messages.insert(0, (FOLLOWING, {"data": following}, True))
+        return messages
+
+    def halt(self) -> None:
+        """The process ends."""
+        with self._lock:
+            self._hand.stop()
+
+    def _join(self) -> None:
+        graph = self._graph
+        published = {JOINTS: "sensor_msgs/JointState", STATE: _TRAJECTORY_STATE, FOLLOWING: "std_msgs/Bool"}
+        published |= {TRACKER + name: _tracker_type(f.shape, f.unit) for name, f in self._trackers.items()}
+        for topic, kind in published.items():
+            graph.advertise(topic, kind, NODE)
+        graph.listen(COMMAND, "trajectory_msgs/JointTrajectory", NODE, self, self._take_trajectory)
+        graph.listen(GROUP_COMMAND, "std_msgs/Float64MultiArray", NODE, self, self._take_array)
+        graph.listen(JOINT_COMMAND, "sensor_msgs/JointState", NODE, self, self._take_joints)
+        graph.listen(E_STOP, "std_msgs/Bool", NODE, self, self._take_e_stop)
+        graph.serve(RESET_SERVICE, "hand_msgs/Reset", self._serve_reset)
+        graph.serve(STOP_SERVICE, "std_srvs/Trigger", self._serve_stop)
+        graph.serve(f"{MANAGER}/list_controllers", "controller_manager_msgs/ListControllers", self._list_controllers)
+        graph.serve(
+            f"{MANAGER}/switch_controller", "controller_manager_msgs/SwitchController", self._switch_controllers
+        )
+
+    def _messages(
+        self, values: Mapping[str, NDArray[Any]], target: NDArray[np.float64], stamp: dict[str, int]
+    ) -> list[tuple[str, dict[str, Any], bool]]:
+        header = {"stamp": stamp, "frame_id": "world"}
+        both = ("slide_", "joint_") if "slide_position" in values else ("joint_",)
+        position, velocity = (
+            np.concatenate([values[f"{kind}{what}"] for kind in both])[self._order].tolist()
+            for what in ("position", "velocity")
+        )
+        names = [self._joints[i] for i in self._order]
+        joints = {"header": header, "name": names, "position": position, "velocity": velocity, "effort": []}
+        zero = {
+            **dict.fromkeys(("velocities", "accelerations", "effort"), ()),
+            "time_from_start": dict.fromkeys(stamp, 0),
+        }
+        state = {
+            "header": header,
+            "joint_names": names,
+            "desired": {**zero, "positions": target[self._order].tolist()},
+            "actual": {**zero, "positions": position},
+            "error": {**zero, "positions": ()},
+        }
+        trackers = [
+            (TRACKER + name, _tracker_message(values[name], field.unit, header), False)
+            for name, field in self._trackers.items()
+        ]
+        return [*trackers, (STATE, state, False), (JOINTS, joints, False)]  # the one that paces comes last
+
+    def _watch(self) -> None:
+        now, motion = self._now(), self._motion
+        if motion.overdue(now):
+            motion.hold(now)
+            self.counts["own_stops"] += 1
+            self._note(Outcome.HELD)
+        if motion.phase is Phase.HOLDING and motion.ramp(now) is None:
+            self._halt(motion.why)
+
+    def _halt(self, why: str) -> None:
+        self._stopped = self._stopped + 1 if self._motion.phase is Phase.STOPPED else 0
+        self._motion.stop(why)
+        if self._stopped < _STOPS:
+            self._hand.stop()
+            self._note(Outcome.STOP)
+
+    def _take_trajectory(self, message: dict[str, Any]) -> None:
+        if message["points"]:
+            self._take_named(message["joint_names"], message["points"][0]["positions"], message["header"]["stamp"])
+
+    def _take_joints(self, message: dict[str, Any]) -> None:
+        self._take_named(message["name"], message["position"], message["header"]["stamp"])
+
+    def _take_array(self, message: dict[str, Any]) -> None:
+        self._take(np.asarray(message["data"], np.float64), None)
+
+    def _take_e_stop(self, message: dict[str, Any]) -> None:
+        if message["data"]:
+            with self._lock:
+                self._halt("its e-stop topic said so")
+
+    def _take_named(self, names: list[str], positions: list[float], stamp: Mapping[str, int]) -> None:
+        """A trajectory controller refuses what does not name exactly its joints; like all of them, in silence."""
+        if len(names) != len(positions) or sorted(names) != sorted(self._joints):
+            self._take(np.empty(0), None)
+            return
+        values = np.zeros(len(self._joints))
+        values[[self._index[name] for name in names]] = positions
+        self._take(values, self._graph.clock.age_s(stamp))
+
+    def _take(self, values: NDArray[np.float64], age_s: float | None) -> None:
+        with self._lock:
+            now = self._now()
+            self._number += 1
+            if self._limits.problem(values) is not None:
+                self.counts["refused_invalid"] += 1
+                self._note(Outcome.INVALID, values)
+            elif self._motion.phase is not Phase.FOLLOWING:
+                self.counts["refused_stopped"] += 1
+                self._note(Outcome.NOT_RESET, values)
+            elif age_s is not None and age_s > self._fresh_s:
+                self.counts["refused_stale"] += 1
+                self._note(Outcome.STALE, values)
+            else:
+                self._hand.write(values)
+                self._motion.follow(self._number, values, now)
+                self._target = values
+                self.counts["executed"] += 1
+                self._note(Outcome.EXECUTED, values)
+
+    async def _serve_reset(self, args: Mapping[str, Any]) -> dict[str, Any]:
+        seed = args.get("seed", -1)
+        if not isinstance(seed, int) or isinstance(seed, bool):
+            raise MessageError("the request's seed must be an int64")
+        with self._lock:
+            self._hand.reset(None if seed < 0 else seed)
+            self._motion.reset(self._now())
+            self._stopped = 0
+            self._target = np.full(len(self._joints), np.nan)  # it follows nothing yet
+            self._note(Outcome.RESET)
+        return {"success": True, "message": ""}
+
+    async def _serve_stop(self, args: Mapping[str, Any]) -> dict[str, Any]:
+        with self._lock:
+            self._halt("its stop service was called")
+        return {"success": True, "message": "stopped"}
+
+    async def _list_controllers(self, args: Mapping[str, Any]) -> dict[str, Any]:
+        words = ("inactive", "active") if self._graph.ros == 2 else ("stopped", "running")
+        return {"controller": [{"name": name, "state": words[on]} for name, on in self.controllers.items()]}
+
+    async def _switch_controllers(self, args: Mapping[str, Any]) -> dict[str, Any]:
+        words = ("activate", "deactivate") if self._graph.ros == 2 else ("start", "stop")
+        start, stop = (args.get(f"{word}_controllers", []) for word in words)
+        ok = all(name in self.controllers for name in (*start, *stop))
+        if ok:
+            self.controllers |= {**dict.fromkeys(start, True), **dict.fromkeys(stop, False)}
+        return {"ok": ok}
+
+    def _note(self, outcome: Outcome, values: NDArray[np.float64] | None = None) -> None:
+        if self._book is not None:
+            self._book.add(outcome, "rosbridge", self._number, state=self._sequence, values=values)
+
+
+def _tracker_type(shape: tuple[int, ...], unit: str) -> str:
+    if shape == (3,) and unit == "m":
+        return "geometry_msgs/PoseStamped"
+    return "std_msgs/Float64" if shape == () else "std_msgs/Float64MultiArray"
+
+
+def _tracker_message(value: NDArray[Any], unit: str, header: dict[str, Any]) -> dict[str, Any]:
+    if value.shape == (3,) and unit == "m":
+        x, y, z = value.tolist()
+        pose = {"position": {"x": x, "y": y, "z": z}, "orientation": {"x": 0.0, "y": 0.0, "z": 0.0, "w": 1.0}}
+        return {"header": header, "pose": pose}
+    if value.shape == ():
+        return {"data": float(value)}
+    return {"layout": {"dim": [], "data_offset": 0}, "data": value.ravel().tolist()}

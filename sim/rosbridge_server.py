@@ -1,0 +1,87 @@
+"""The simulated hand behind a rosbridge server: what `rlpd-robot sim robot=adroit_door_rosbridge` starts."""
+
+import logging
+import threading
+import uuid
+from pathlib import Path
+
+from rlpd_robot.errors import ConfigError
+from rlpd_robot.liveness import pulse
+from rlpd_robot.robot.book import CommandBook
+from rlpd_robot.timing import SystemClock
+from sim.hand import AdroitHand
+from sim.rosbridge.graph import Graph
+from sim.rosbridge.hand_node import HandNode
+from sim.rosbridge.rosapi import Rosapi
+from sim.rosbridge.server import RosbridgeServer
+
+_log = logging.getLogger(__name__)
+
+
+def serve(
+    task: str,
+    address: str,
+    stop: threading.Event,
+    lockstep: bool = False,
+    insecure: bool = False,
+    ros: int = 1,
+    book: str | None = None,
+) -> None:
+    """Serve one hand by the wall clock, 100 periods a second, until `stop` is set.
+
+    Args:
+        task: see `AdroitHand`.
+        address: where to listen, such as "tcp://127.0.0.1:9090".
+        stop: ends it.
+        lockstep: a robot behind rosbridge moves by its own clock; the word is here so that it can be refused.
+        insecure: allow addresses that other machines can reach.
+        ros: 1 or 2: whose stamps, type names and rosapi it shows.
+        book: file to write down what becomes of each command; none: nowhere.
+
+    Raises:
+        ConfigError: no such task, or an address that cannot be used.
+        MissingPackageError: the models are not installed.
+        AddressError: the address is taken.
+        StoreError: the book cannot be gone on with.
+    """
+    if lockstep:
+        raise ConfigError("sim.lockstep", True, "false: over rosbridge a robot moves by its own clock")
+    if ros not in (1, 2):
+        raise ConfigError("robot.stand_in.ros", ros, "1 or 2")
+    hand, graph, clock = AdroitHand(task), Graph(ros), SystemClock()
+    written = CommandBook(Path(book), uuid.uuid4().hex, hand.spec.command_size) if book is not None else None
+    Rosapi(graph)
+    node = HandNode(hand, graph, clock.now, written)
+    server = RosbridgeServer(graph, address, insecure)
+    try:
+        run(node, server, hand.spec.period_s, stop)
+    finally:
+        server.close()
+        node.halt()
+        if written is not None:
+            written.close()
+        _log.info("served %s: %s", hand.spec.name, node.counts)
+
+
+def run(node: HandNode, server: RosbridgeServer, period_s: float, stop: threading.Event) -> None:
+    """The robot's own grid of absolute deadlines, until `stop` is set.
+
+    Raises:
+        Exception: what ended the server's thread, or the simulator's.
+    """
+    clock, mine = SystemClock(), pulse()
+    origin, index = clock.now(), 0
+    while not stop.is_set():
+        mine.beat("serving")
+        server.check()
+        index += 1
+        deadline_s = origin + index * period_s
+        clock.sleep_until(deadline_s)
+        if clock.now() - deadline_s > period_s:
+            origin, index = clock.now(), 0
+        server.do(_publish, server, node.period())
+
+
+def _publish(server: RosbridgeServer, messages: list[tuple[str, dict[str, object], bool]]) -> None:
+    for topic, message, latch in messages:
+        server.graph.publish(topic, message, latch)
