@@ -23,6 +23,7 @@ usage: rlpd-robot VERB [key=value …]
   pin VERSION      have the running actor go back to an earlier policy, and stay with it
   unpin            have the running actor take the newest policy again
   status           one sentence from the running actor
+  doctor           is the robot fit to learn on: one verdict a line; --move moves each joint a little, after your yes
   keys DIR         make the keys that let links leave the machine
   demos VERB       look at, check, mend and convert demonstration stores; `rlpd-robot demos --help`
   bench NAME       measure or prove something about this program on this machine; --json for a machine to read
@@ -225,6 +226,28 @@ def _bench(words: list[str]) -> int:
     return 0 if report["passed"] else 1
 
 
+def _doctor(words: list[str]) -> int:
+    from rlpd_robot.config import build, load
+
+    flags = ("--json", "--move")
+    settings, text = load("doctor", [word for word in _without_cfg(words) if word not in flags])
+    if "--cfg" in words:
+        return _show(text)
+    from rlpd_robot.run.doctor.doctor import passed, run_doctor
+    from rlpd_robot.run.doctor.show import Printer, as_json
+    from rlpd_robot.run.stopping import stop_on_signals
+
+    printer = Printer(sys.stderr if "--json" in words else sys.stdout)
+    stop = stop_on_signals()
+    verdicts = run_doctor(settings, build, "--move" in words, printer.show, stop.is_set)
+    printer.end(settings.robot.name, verdicts)
+    if "--json" in words:
+        print(as_json(settings.robot.name, verdicts, passed(verdicts)), flush=True)
+    if stop.is_set():
+        return 130
+    return 0 if passed(verdicts) else 1
+
+
 def _without_cfg(words: list[str]) -> list[str]:
     return [word for word in words if word != "--cfg"]
 
@@ -248,6 +271,7 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "pin": _pin,
     "unpin": _word("unpin"),
     "status": _word("status"),
+    "doctor": _doctor,
     "bench": _bench,
 }
 

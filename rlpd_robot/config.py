@@ -29,6 +29,7 @@ from rlpd_robot.agent.config import AgentConfig
 from rlpd_robot.errors import ConfigError, RlpdRobotError
 from rlpd_robot.robot.safety import SafetySettings
 from rlpd_robot.robot.watchdog import WatchdogSettings
+from rlpd_robot.run.doctor.settings import DoctorSettings
 from rlpd_robot.run.record_settings import RecordSettings
 from rlpd_robot.run.settings import (
     ActorSettings,
@@ -102,6 +103,7 @@ _GROUPS = {
     "fuzz": FuzzSettings,
     "latency": LatencySettings,
     "chaos": ChaosSettings,
+    "doctor": DoctorSettings,
 }
 
 _Schema = make_dataclass(

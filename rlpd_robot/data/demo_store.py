@@ -18,7 +18,7 @@ from rlpd_robot.data.durable import exclusive
 from rlpd_robot.data.edits import hidden_episodes
 from rlpd_robot.data.layout import create_store
 from rlpd_robot.data.opening import OpenedStore, open_store, read_rows, something_at
-from rlpd_robot.data.rows import read_episodes, read_meta, read_sequences, to_segment
+from rlpd_robot.data.rows import read_episodes, read_meta, read_sequences, sequence_ranges, to_segment
 from rlpd_robot.data.store_writer import StoreWriter
 from rlpd_robot.errors import StoreError
 from rlpd_robot.spec import ProblemSpec
@@ -156,6 +156,15 @@ class DemoStore:
         for index, rows in read_episodes(self._opened, 0, len(self)):
             if hidden or index not in self._hidden:
                 yield index, to_segment(self._opened, index, rows, self._meta)
+
+    def run(self, first: int, stop: int) -> Iterator[Segment]:
+        """The episodes [first, stop), hidden ones included, read in one go. Raises as `episode` does."""
+        for index, rows in read_episodes(self._opened, first, stop):
+            yield to_segment(self._opened, index, rows, self._meta)
+
+    def identities(self) -> list[tuple[str, int]]:
+        """Boot and first sequence number of each committed episode."""
+        return [(boot, first) for boot, first, _ in sequence_ranges(self._opened, self._meta)]
 
     def transitions(self) -> Batch:
         """Every transition that is not hidden, [N] float32 and contiguous, marked as demonstration; rewards as stored.

@@ -14,10 +14,10 @@ from typing import Any
 import zarr
 
 from rlpd_robot.data.durable import DurableStore, exclusive
+from rlpd_robot.data.layout import EDITS
 from rlpd_robot.data.opening import OpenedStore, open_store
 from rlpd_robot.errors import DataError, StoreError
 
-EDITS = "edits"
 HIDE, SHOW, UNDO = "hide", "show", "undo"
 
 
@@ -93,7 +93,7 @@ def hide_episode(path: Path | str, index: int, reason: str) -> None:
     Raises:
         StoreLockedError: another process is writing it.
         DataError: there is no such episode, or it is hidden already.
-        StoreError: the store is missing or damaged, or cannot be written.
+        StoreError: the store is missing, damaged or sealed, or cannot be written.
     """
     edit_store(path, HIDE, [index], reason)
 
@@ -119,6 +119,7 @@ def edit_store(path: Path | str, what: str, episodes: Sequence[int], reason: str
     with exclusive(path, timeout_s=2.0):
         files = DurableStore(path)
         opened = open_store(path)
+        opened.refuse_sealed()
         group = zarr.open_group(files, mode="r+", zarr_format=3)
         return write_edit(opened, group, files, Edit.now(what, episodes, reason))
 

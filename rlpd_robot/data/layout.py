@@ -2,7 +2,7 @@
 
     demos/door.zarr/
     ├── zarr.json        attributes: schema, schema_version, problem, fingerprint, committed_episodes, created_by, …;
-    │                    where there are any, edits (`edits`: which episodes are hidden)
+    │                    where there are any, edits (`edits`: which episodes are hidden) and seal (`seal`)
     ├── data/<key>       one array a key, all episodes after each other, N+1 rows for an episode of N transitions
     └── meta/<key>       one row an episode
 
@@ -57,6 +57,7 @@ MAX_CHUNK_BYTES = 1 << 26
 
 EPISODE_ENDS = "meta/episode_ends"
 SAFETY = "data/safety"
+EDITS, SEAL = "edits", "seal"
 WRITE_EVERY_CHUNK: dict[str, Any] = {"write_empty_chunks": True}
 RESERVED = (
     "schema",
@@ -66,8 +67,8 @@ RESERVED = (
     "committed_episodes",
     "created_by",
     "endings",
-    "edits",
-    "seal",
+    EDITS,
+    SEAL,
 )
 """Attributes that only this package writes."""
 

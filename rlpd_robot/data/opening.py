@@ -11,7 +11,7 @@ import zarr
 from numpy.typing import NDArray
 from zarr.storage import LocalStore
 
-from rlpd_robot.data.layout import EPISODE_ENDS, MAX_CHUNK_BYTES, SAFETY, SCHEMA, SCHEMA_VERSION, Column, columns
+from rlpd_robot.data.layout import EPISODE_ENDS, MAX_CHUNK_BYTES, SAFETY, SCHEMA, SCHEMA_VERSION, SEAL, Column, columns
 from rlpd_robot.errors import RlpdRobotError, SpecError, SpecMismatchError, StoreError
 from rlpd_robot.spec import ProblemSpec
 
@@ -50,6 +50,19 @@ class OpenedStore:
     def bounds(self, episode: int) -> tuple[int, int]:
         """First row and row after the last of one committed episode."""
         return (int(self.ends[episode - 1]) if episode else 0), int(self.ends[episode])
+
+    def refuse_sealed(self) -> None:
+        """Make sure that it may still be written to.
+
+        Raises:
+            StoreError: it is sealed.
+        """
+        if SEAL in self.attributes:
+            raise StoreError(
+                self.path,
+                "it is sealed, and stays as it is",
+                "Write to a copy: `rlpd-robot demos edit merge STORE OUT` makes one that is not sealed.",
+            )
 
     def check(self, problem: ProblemSpec) -> None:
         """Make sure that the store is of this robot and task.
@@ -111,6 +124,8 @@ def _attributes(path: Path) -> dict[str, Any]:
         raise StoreError(path, "this is a file, not a directory", _NO_STORE)
     if not (path / "zarr.json").is_file():
         raise StoreError(path, "this directory is no demonstration store (it holds no zarr.json)", _NO_STORE)
+    for part in ("zarr.json", "data", "meta"):
+        _refuse_link(path, path / part)
     try:
         attributes = dict(zarr.open_group(LocalStore(path, read_only=True), mode="r", zarr_format=3).attrs)
     except Exception as error:  # zarr raises whatever its parsers do
@@ -125,8 +140,24 @@ def _attributes(path: Path) -> dict[str, Any]:
     return attributes
 
 
+def _refuse_link(path: Path, part: Path) -> None:
+    """Make sure that a part of the store is not somewhere else, where a writer would write and a reader look around.
+
+    Raises:
+        StoreError: it is a link that leads out.
+    """
+    if part.is_symlink() and not part.resolve().is_relative_to(path.resolve()):
+        raise StoreError(
+            path,
+            f"its part '{part.relative_to(path).as_posix()}' is a link that leads out of the store",
+            "Copy the store with what its links lead to (cp -rL), if you trust it.",
+        )
+
+
 def _array(path: Path, files: LocalStore | None, column: Column) -> Any:
     store = LocalStore(path, read_only=True) if files is None else files
+    for part in (path / column.key, path / column.key / "zarr.json"):
+        _refuse_link(path, part)
     try:
         array = zarr.open_array(store, path=column.key, mode="r" if files is None else "r+", zarr_format=3)
     except Exception as error:  # zarr raises whatever its parsers do
@@ -176,10 +207,11 @@ def read_rows(opened: OpenedStore, key: str, start: int, stop: int) -> NDArray[A
     array = opened.arrays[key]
     if stop > array.shape[0]:
         raise StoreError(opened.path, f"its array '{key}' has {array.shape[0]} rows, {stop} are committed", _RESTORE)
-    missing = next((p for p in _chunk_files(opened.path, key, array, start, stop) if not p.is_file()), None)
-    if missing is not None:
-        where = missing.relative_to(opened.path).as_posix()
-        raise StoreError(opened.path, f"the chunk file '{where}' is missing", _RESTORE)
+    for file in _chunk_files(opened.path, key, array, start, stop):
+        if not file.is_file():
+            where = file.relative_to(opened.path).as_posix()
+            raise StoreError(opened.path, f"the chunk file '{where}' is missing", _RESTORE)
+        _refuse_link(opened.path, file)
     try:
         rows: NDArray[Any] = np.asarray(array[start:stop])
     except Exception as error:  # each codec raises its own

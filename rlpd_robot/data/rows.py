@@ -17,7 +17,8 @@ Rows = Mapping[str, NDArray[Any]]
 """Arrays by key, of one episode or of several after each other."""
 
 _FINITE = ("observations", "actions", "proposed_actions", "rewards", "stamps_s")
-_BLOCK_ROWS = 1 << 14
+_BLOCK_BYTES = 1 << 25
+"""Read at once: a chunk holds many episodes, and every block decodes those at its ends once more."""
 
 
 @dataclass(frozen=True)
@@ -115,21 +116,51 @@ def read_data(opened: OpenedStore, start: int, stop: int) -> dict[str, NDArray[A
     return {c.key: read_rows(opened, c.key, start, stop) for c in data_columns(opened.problem)}
 
 
-def read_episodes(opened: OpenedStore, first: int, stop: int) -> Iterator[tuple[int, Rows]]:
-    """Each of the episodes [first, stop) with its rows; read in blocks, since a chunk holds many episodes.
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Whole episodes that lie after each other, read at once.
+
+    Attributes:
+        first: number of its first episode.
+        ends: (E,) row after the last of each of its episodes, counted from its own first row.
+        rows: of every "data/…" array.
+    """
+
+    first: int
+    ends: NDArray[np.int64]
+    rows: Rows
+
+    def episodes(self) -> Iterator[tuple[int, Rows]]:
+        """Each episode's number and its N+1 rows; views."""
+        start = 0
+        for i, stop in enumerate(self.ends.tolist()):
+            yield self.first + i, {key: rows[start:stop] for key, rows in self.rows.items()}
+            start = stop
+
+
+def read_blocks(opened: OpenedStore, first: int, stop: int) -> Iterator[Block]:
+    """The episodes [first, stop) in blocks of bounded size, or of one episode that is larger.
 
     Raises:
         StoreError: a chunk is missing or damaged.
     """
+    limit = max(1, _BLOCK_BYTES // sum(c.row_bytes for c in data_columns(opened.problem)))
     while first < stop:
         start = opened.bounds(first)[0]
-        after = int(np.searchsorted(opened.ends, start + _BLOCK_ROWS, side="right"))
+        after = int(np.searchsorted(opened.ends, start + limit, side="right"))
         after = min(max(after, first + 1), stop)
-        block = read_data(opened, start, opened.bounds(after - 1)[1])
-        for i in range(first, after):
-            a, b = opened.bounds(i)
-            yield i, {key: rows[a - start : b - start] for key, rows in block.items()}
+        yield Block(first, opened.ends[first:after] - start, read_data(opened, start, opened.bounds(after - 1)[1]))
         first = after
+
+
+def read_episodes(opened: OpenedStore, first: int, stop: int) -> Iterator[tuple[int, Rows]]:
+    """Each of the episodes [first, stop) with its rows.
+
+    Raises:
+        StoreError: a chunk is missing or damaged.
+    """
+    for block in read_blocks(opened, first, stop):
+        yield from block.episodes()
 
 
 def to_segment(opened: OpenedStore, episode: int, rows: Rows, meta: Rows) -> Segment:
@@ -152,6 +183,27 @@ def to_segment(opened: OpenedStore, episode: int, rows: Rows, meta: Rows) -> Seg
         cause=_decode(meta["meta/cause"][episode]),
         **columns,
     )
+
+
+def is_sound(block: Block, endings: NDArray[np.uint8]) -> bool:
+    """Whether `problems_of` finds nothing in any of these episodes; False may also mean: look closer.
+
+    A sum is finite only if every number in it is, and takes no memory.
+
+    Args:
+        endings: (E,) codes of the store's episodes.
+    """
+    endings = endings[block.first : block.first + len(block.ends)]
+    rows, valid = block.rows, np.ones(len(block.rows["data/valid"]), np.bool_)
+    valid[block.ends - 1] = False
+    with np.errstate(over="ignore", invalid="ignore"):
+        return (
+            np.array_equal(rows["data/valid"], valid)
+            and all(np.isfinite(rows[f"data/{key}"].sum()) for key in _FINITE)
+            and all(rows[key].min() >= -1 and rows[key].max() <= 1 for key in ("data/actions", "data/proposed_actions"))
+            and np.array_equal(rows["data/filtered"], rows["data/safety"] != 0)
+            and bool(((endings > 0) & (endings < len(ENDINGS))).all())
+        )
 
 
 def problems_of(episode: int, rows: Rows, ending: int) -> Iterator[Problem]:

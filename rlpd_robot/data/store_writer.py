@@ -39,7 +39,7 @@ class StoreWriter:
     Raises:
         StoreLockedError: another process is writing it.
         SpecMismatchError: it is of another robot or task; nothing has been written.
-        StoreError: it is damaged, something else, or cannot be written.
+        StoreError: it is damaged, sealed, something else, or cannot be written.
     """
 
     def __init__(
@@ -54,7 +54,9 @@ class StoreWriter:
         self.problem = problem
         self._stack: ExitStack | None = None
         if something_at(self.path):
-            open_store(self.path).check(problem)  # before even a lock file is made
+            opened = open_store(self.path)  # before even a lock file is made
+            opened.check(problem)
+            opened.refuse_sealed()
         with ExitStack() as stack:
             stack.enter_context(exclusive(self.path, lock_timeout_s))
             if not something_at(self.path):
@@ -69,6 +71,7 @@ class StoreWriter:
         self._files = DurableStore(self.path)
         opened = open_store(self.path, self._files)
         opened.check(self.problem)
+        opened.refuse_sealed()
         if SAFETY not in opened.arrays:
             raise StoreError(self.path, f"it is from before '{SAFETY}' and is read only", "Write to a new store.")
         self._arrays = {key: array.with_config(WRITE_EVERY_CHUNK) for key, array in opened.arrays.items()}

@@ -3,14 +3,22 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from rlpd_robot.data.ahead import ahead
+from rlpd_robot.data.layout import SEAL
 from rlpd_robot.data.opening import OpenedStore, open_store
-from rlpd_robot.data.rows import Problem, Rows, problems_of, read_episodes, read_meta, sequence_ranges
+from rlpd_robot.data.progress import OnProgress, no_progress
+from rlpd_robot.data.rows import Problem, Rows, is_sound, problems_of, read_blocks, read_meta, sequence_ranges
+from rlpd_robot.data.seal import ContentDigest, sealed_digest
 
 __all__ = ["Problem", "validate"]
 
 
-def validate(path: Path | str) -> list[Problem]:
-    """Everything that is wrong with the committed episodes; empty for a sound store. Reads each chunk once.
+def validate(path: Path | str, on_progress: OnProgress = no_progress) -> list[Problem]:
+    """Everything that is wrong with the committed episodes; empty for a sound store. Reads each chunk once or twice.
+
+    Args:
+        path: of the store.
+        on_progress: told of episodes.
 
     Raises:
         StoreError: the store cannot be read at all: missing, something else, of another schema, or with a damaged or
@@ -18,10 +26,23 @@ def validate(path: Path | str) -> list[Problem]:
     """
     opened = open_store(Path(path))
     meta = read_meta(opened)
+    endings = meta["meta/ending"]
     found = list(_description(opened))
-    for episode, rows in read_episodes(opened, 0, opened.episodes):
-        found.extend(problems_of(episode, rows, int(meta["meta/ending"][episode])))
+    sealed = sealed_digest(opened.attributes)
+    digest = ContentDigest(opened) if sealed is not None else None
+    for block in ahead(read_blocks(opened, 0, opened.episodes)):
+        if not is_sound(block, endings):
+            for episode, rows in block.episodes():
+                found.extend(problems_of(episode, rows, int(endings[episode])))
+        if digest is not None:
+            digest.update(block)
+        on_progress(block.first + len(block.ends), opened.episodes)
     found.extend(_repeats(opened, meta))
+    if digest is not None:
+        now = digest.finish(meta)
+        if now != sealed:
+            was = f"{sealed[:16]}…, as when it was sealed" if sealed else "a seal that holds a digest"
+            found.append(Problem(None, SEAL, (), f"the content's SHA-256 is {now[:16]}…", was))
     return found
 
 

@@ -7,15 +7,17 @@ is sent that answers a state older than `FRESH_PERIODS`, and the server judges f
 import math
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import zmq
 from numpy.typing import NDArray
 
 from rlpd_robot.errors import PeerRefusedError, PeerTimeoutError, ProtocolError, SpecMismatchError
+from rlpd_robot.robot.diagnosis import JointLimit, Verdict
 from rlpd_robot.robot.driver import SafeCommand
 from rlpd_robot.robot.motion import FRESH_PERIODS
+from rlpd_robot.robot.zmq_diagnosis import link_verdict, stop_verdict
 from rlpd_robot.spec import ProblemSpec, RobotSpec
 from rlpd_robot.types import RobotState
 from rlpd_robot.wire.codec import DEFAULT_MAX_BYTES
@@ -46,7 +48,7 @@ _NEVER_S = -1e9
 
 
 class ZmqDriver:
-    """Implements `Driver`.
+    """Implements `Driver`, and `Diagnosable` for the doctor.
 
     Args:
         address: of the robot's server.
@@ -187,6 +189,25 @@ class ZmqDriver:
     def stats(self) -> Mapping[str, float]:
         """Commands sent and dropped, states returned, commands sent again in lock-step."""
         return {name: float(count) for name, count in self._counts.items()}
+
+    def diagnose_link(self, timeout_s: float) -> Sequence[Verdict]:
+        """See `Diagnosable.diagnose_link`."""
+        return (link_verdict(self._address, timeout_s),)
+
+    def diagnose_robot(self, timeout_s: float) -> Sequence[Verdict]:
+        """See `Diagnosable.diagnose_robot`. A robot that stands is told to stop, which is harmless."""
+        left = self._try_send(to_bytes(Stop(self._boot)))
+        return (stop_verdict(left, self.echo(timeout_s)),)
+
+    def echo(self, timeout_s: float) -> float:
+        """See `Diagnosable.echo`: a handshake with a controller that the server knows changes nothing there."""
+        started = time.monotonic()
+        self.connect(timeout_s)
+        return time.monotonic() - started
+
+    def reported_limits(self, timeout_s: float) -> Mapping[str, JointLimit]:
+        """None beside those of its description, which `connect` returned."""
+        return {}
 
     @property
     def _period_s(self) -> float:

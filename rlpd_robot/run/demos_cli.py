@@ -4,6 +4,7 @@ A word is a flag (`--json`), a setting (`key=value`), or else a path. Each verb 
 called.
 """
 
+import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -96,7 +97,13 @@ def run_demos(words: Sequence[str], configure: Configure) -> int:
     if not verb.fits(rest):
         print(f"usage: rlpd-robot demos {name} {verb.arguments}\n       {verb.summary}", file=sys.stderr)
         return 2
-    return verb.run(rest, configure)
+    try:
+        status = verb.run(rest, configure)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read, as `head` does, has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    return status
 
 
 def usage() -> str:
@@ -112,13 +119,37 @@ def usage() -> str:
 def _info(words: Words, configure: Configure) -> int:
     from rlpd_robot.run.demos import info
 
-    return info(words.paths[0])
+    return info(words.paths[0], as_json=words.json)
 
 
 def _validate(words: Words, configure: Configure) -> int:
     from rlpd_robot.run.demos import validate
 
-    return validate(words.paths[0])
+    return validate(words.paths[0], as_json=words.json)
+
+
+def _seal(words: Words, configure: Configure) -> int:
+    from rlpd_robot.run.demos import seal
+
+    return seal(words.paths[0], as_json=words.json)
+
+
+def _list(words: Words, configure: Configure) -> int:
+    from rlpd_robot.run.demos_list import list_episodes
+
+    return list_episodes(words.paths[0], as_json=words.json)
+
+
+def _stats(words: Words, configure: Configure) -> int:
+    from rlpd_robot.run.demos_list import stats
+
+    return stats(words.paths[0], as_json=words.json)
+
+
+def _diff(words: Words, configure: Configure) -> int:
+    from rlpd_robot.run.demos_list import diff
+
+    return diff(words.paths[0], words.paths[1], as_json=words.json)
 
 
 def _collect(words: Words, configure: Configure) -> int:
@@ -169,8 +200,12 @@ def _show(text: str) -> int:
 _JSON, _CFG = frozenset({"--json"}), frozenset({"--cfg"})
 
 VERBS: dict[str, Verb] = {
-    "info": Verb("STORE", "what a store holds", _info),
-    "validate": Verb("STORE", "look for damage, NaN and contradictions", _validate),
+    "info": Verb("STORE [--json]", "what a store holds", _info, flags=_JSON),
+    "list": Verb("STORE [--json]", "its episodes, one a line", _list, flags=_JSON),
+    "stats": Verb("STORE [--json]", "ranges by dimension; lengths, returns, rates", _stats, flags=_JSON),
+    "validate": Verb("STORE [--json]", "look for damage, NaN and contradictions", _validate, flags=_JSON),
+    "diff": Verb("STORE STORE [--json]", "what sets two stores apart", _diff, paths=(2, 2), flags=_JSON),
+    "seal": Verb("STORE [--json]", "write a digest of the content down, and write no more", _seal, flags=_JSON),
     "collect": Verb(
         "key=value …", "a policy acts, its episodes become a store", _collect, paths=(0, 0), flags=_CFG, settings=True
     ),

@@ -1,15 +1,12 @@
 """`rlpd-robot demos import SOURCE OUT`: demonstrations of another program become a store."""
 
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml  # type: ignore[import-untyped]
 from numpy.typing import NDArray
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from rlpd_robot.data.demo_store import DemoStore
 from rlpd_robot.data.importers.convert import Conversion, Relabel
@@ -19,6 +16,7 @@ from rlpd_robot.data.importers.source import SourceOptions
 from rlpd_robot.errors import ConfigError
 from rlpd_robot.robot.task import RelabellingTask
 from rlpd_robot.run.conversion_settings import ImportSettings
+from rlpd_robot.run.progress import progress_counter
 from rlpd_robot.spec import ProblemSpec
 
 
@@ -48,7 +46,7 @@ def run_import(source: str, out: str, settings: ImportSettings, make_task: Calla
     options = SourceOptions(tuple(settings.observations), tuple(settings.actions_from), problem.robot.period_s, topics)
     path = Path(source)
     importer = make_importer(path, settings.format, options)
-    with _progress() as on_progress:
+    with progress_counter("import", "transitions") as on_progress:
         report = import_store(path, Path(out), importer, conversion, on_progress)
     print("\n".join([f"store    {out}", *report.lines()]))
     return 0
@@ -111,15 +109,3 @@ def relabel_with(task: Any, problem: ProblemSpec) -> Relabel:
         return rewards, np.array([task.success_from_observation(after) for _, _, after in steps], np.bool_)
 
     return relabel
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[int], None]]:
-    """A line that counts, where a person looks."""
-    if not sys.stderr.isatty():
-        yield lambda transitions: None
-        return
-    columns = (SpinnerColumn(), TextColumn("{task.completed:,} transitions"), TimeElapsedColumn())
-    with Progress(*columns, transient=True) as progress:
-        line = progress.add_task("import", total=None)
-        yield lambda transitions: progress.update(line, completed=transitions)

@@ -11,6 +11,7 @@ from rlpd_robot.errors import ConfigError
 from rlpd_robot.robot.deadline import Deadline
 from rlpd_robot.robot.safety import SafetySettings
 from rlpd_robot.robot.watchdog import WatchdogSettings
+from rlpd_robot.run.doctor.settings import DoctorSettings
 from rlpd_robot.run.record_settings import RecordSettings
 from rlpd_robot.run.supervise_settings import SuperviseSettings
 from rlpd_robot.wire.security import Security
@@ -293,6 +294,7 @@ class Settings:
     fuzz: FuzzSettings = field(default_factory=FuzzSettings)
     latency: LatencySettings = field(default_factory=LatencySettings)
     chaos: ChaosSettings = field(default_factory=ChaosSettings)
+    doctor: DoctorSettings = field(default_factory=DoctorSettings)
     resume: str = "auto"
     policy: str = "latest"
     teleop: Recipe | None = None

@@ -44,7 +44,7 @@ def test_every_field_comes_back(make_store: MakeStore) -> None:
 
 
 def test_blocks_smaller_than_an_episode(make_store: MakeStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rlpd_robot.data.rows._BLOCK_ROWS", 10)
+    monkeypatch.setattr("rlpd_robot.data.rows._BLOCK_BYTES", 500)
     for i, episode in enumerate(DemoStore.open(make_store(12)).episodes()):
         assert episode.same_as(make_episode(i))
 
@@ -257,6 +257,26 @@ def test_an_array_of_another_shape_or_with_huge_chunks(make_store: MakeStore) ->
     file.write_text(json.dumps(content))
     with pytest.raises(StoreError, match="its array 'data/actions' holds float64 rows"):
         DemoStore.open(path)
+
+
+@pytest.mark.parametrize("part", ["zarr.json", "data", "data/actions", "data/actions/zarr.json", "data/actions/c.0.0"])
+def test_a_link_that_leads_out_of_the_store(make_store: MakeStore, tmp_path: Path, part: str) -> None:
+    path = make_store(3)
+    outside = tmp_path / "outside"
+    (path / part).rename(outside)
+    (path / part).symlink_to(outside)
+    with pytest.raises(StoreError, match=f"its part '{part}' is a link that leads out of the store"):
+        DemoStore.open(path).transitions()
+    with pytest.raises(StoreError, match="leads out of the store"):
+        validate(path)
+
+
+def test_links_that_stay_inside_or_lead_to_the_store(make_store: MakeStore, tmp_path: Path) -> None:
+    path = make_store(3)
+    (path / "data/actions").rename(path / "kept")
+    (path / "data/actions").symlink_to(path / "kept")
+    (tmp_path / "link.zarr").symlink_to(path)
+    assert DemoStore.open(tmp_path / "link.zarr").episode(1).same_as(make_episode(1))
 
 
 def test_nan_in_a_demonstration(make_store: MakeStore) -> None:

@@ -34,10 +34,10 @@ def test_words_that_name_no_verb(words: list[str], capsys: pytest.CaptureFixture
 @pytest.mark.parametrize(
     ("words", "usage"),
     [
-        (["info"], "info STORE"),
-        (["info", "a", "b"], "info STORE"),
-        (["info", "a", "--jsno"], "info STORE"),
-        (["info", "a", "episodes=3"], "info STORE"),
+        (["info"], "info STORE [--json]"),
+        (["info", "a", "b"], "info STORE [--json]"),
+        (["info", "a", "--jsno"], "info STORE [--json]"),
+        (["info", "a", "episodes=3"], "info STORE [--json]"),
         (["edit", "hide"], "edit hide STORE episodes=… reason=…"),
         (["import", "a", "like=b"], "import SOURCE OUT like=STORE key=value …"),
     ],
