@@ -150,3 +150,10 @@ class ImportSourceError(RlpdRobotError, ValueError):
 
     def __init__(self, path: object, problem: str, expected: str) -> None:
         super().__init__(f"Source {str(path)!r}: {problem}. Expected {expected}.")
+
+
+class ExportError(RlpdRobotError, OSError):
+    """A file of another format cannot be written."""
+
+    def __init__(self, path: object, problem: str, remedy: str) -> None:
+        super().__init__(f"Export {str(path)!r}: {problem}. {remedy}")

@@ -5,11 +5,9 @@ complete.
 again from, so nothing needs to survive before all of it does.
 """
 
-import os
 import shutil
 import uuid
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -19,7 +17,7 @@ import numpy as np
 import zarr
 from zarr.storage import LocalStore
 
-from rlpd_robot.data.durable import PARALLEL_SYNCS, exclusive
+from rlpd_robot.data.durable import exclusive, sync_tree
 from rlpd_robot.data.layout import WRITE_EVERY_CHUNK, columns, create_store
 from rlpd_robot.data.opening import something_at
 from rlpd_robot.data.rows import Rows, episode_meta, episode_rows
@@ -106,7 +104,7 @@ class BulkWriter:
         self._flush()
         try:
             self._group.attrs.update({**attributes, "committed_episodes": self._episodes})
-            _sync_tree(self._partial)
+            sync_tree(self._partial)
             self._partial.rename(self.path.resolve())
             sync_directory(self.path.resolve().parent)
         except OSError as error:
@@ -132,16 +130,3 @@ def _sweep(path: Path) -> None:
     for left in path.parent.iterdir():
         if left.name.startswith(f".{path.name}.") and left.suffix == ".partial":
             shutil.rmtree(left, ignore_errors=True)
-
-
-def _sync_tree(path: Path) -> None:
-    def sync(file: Path) -> None:
-        descriptor = os.open(file, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-    with ThreadPoolExecutor(PARALLEL_SYNCS) as pool:
-        list(pool.map(sync, sorted(path.rglob("*"))))
-    sync(path)

@@ -176,6 +176,15 @@ def _import(words: Words, configure: Configure) -> int:
     return run_import(source, out, wanted, lambda: config.build(settings.task))
 
 
+def _export(words: Words, configure: Configure) -> int:
+    from rlpd_robot.run.conversion_settings import ExportSettings
+    from rlpd_robot.run.demos_export import run_export
+
+    wanted, _, _ = configure().load_words(ExportSettings, words.settings)
+    store, out = words.paths
+    return run_export(store, out, wanted)
+
+
 def _edit(what: str) -> Callable[[Words, Configure], int]:
     def run(words: Words, configure: Configure) -> int:
         from rlpd_robot.run import demos_edit
@@ -217,6 +226,7 @@ VERBS: dict[str, Verb] = {
         flags=_CFG,
         settings=True,
     ),
+    "export": Verb("STORE OUT format=…", "a store in a format of other programs", _export, paths=(2, 2), settings=True),
     "edit hide": Verb(
         "STORE episodes=… reason=…", "no reader learns from them; nothing is lost", _edit("hide"), settings=True
     ),

@@ -25,6 +25,7 @@ class Blocks:
     """
 
     def __init__(self, read: Read, length: int, row_bytes: int, chunk_rows: int = 1) -> None:
+        self.row_bytes = row_bytes
         wanted = max(1, min(BLOCK_ROWS, BLOCK_BYTES // max(1, row_bytes)))
         self._rows = -(-wanted // chunk_rows) * chunk_rows
         self._read = read

@@ -11,17 +11,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rlpd_robot.data.importers.hdf5 import dataset, needed, open_hdf5, read
-from rlpd_robot.data.importers.source import Notes, SourceEpisode, SourceOptions, column, rows
+from rlpd_robot.data.importers.blocks import BLOCK_ROWS, Blocks
+from rlpd_robot.data.importers.hdf5 import blocks, dataset, needed, open_hdf5
+from rlpd_robot.data.importers.source import Notes, SourceEpisode, SourceOptions, check_bytes, column, rows
 from rlpd_robot.errors import ImportSourceError
 from rlpd_robot.types import Ending
 
-_BLOCK = 1 << 16
-_SUCCESS = ("infos/success", "infos/goal_achieved")
+_FOUND = {
+    "rewards": ("rewards",),
+    "next_observations": ("next_observations",),
+    "success": ("infos/success", "infos/goal_achieved"),
+    "intervened": ("infos/intervened",),
+    "stamps_s": ("infos/stamp_s",),
+}
+"""Where a field of `SourceEpisode` may be; the first that is there."""
+
+_Ends = tuple[int, int, Ending]
 
 
 class D4rlImporter:
-    """Implements `source.Importer`, reading one episode at a time."""
+    """Implements `source.Importer`, reading blocks of rows."""
 
     format = "d4rl"
 
@@ -32,16 +41,15 @@ class D4rlImporter:
     def episodes(self) -> Iterator[SourceEpisode]:
         """As `source.Importer` says."""
         with open_hdf5(self._path) as file:
-            columns = {name: needed(self._path, file, name) for name in ("observations", "actions", "terminals")}
-            for name in ("rewards", "timeouts", "next_observations"):
-                if (found := dataset(self._path, file, name)) is not None:
-                    columns[name] = found
-            for name in _SUCCESS:
-                if (found := dataset(self._path, file, name)) is not None:
-                    columns.setdefault("success", found)
-            n = self._length(columns)
-            self.notes.count("no timeouts: only terminals end an episode", "timeouts" not in columns)
-            for i, (start, stop, ending) in enumerate(self._bounds(columns, n)):
+            found = {name: needed(self._path, file, name) for name in ("observations", "actions", "terminals")}
+            for name, places in {"timeouts": ("timeouts",), **_FOUND}.items():
+                present = [d for d in (dataset(self._path, file, place) for place in places) if d is not None]
+                found.update({name: present[0]} if present else {})
+            n = self._length(found)
+            self.notes.count("no timeouts: only terminals end an episode", "timeouts" not in found)
+            flags = {name: found.pop(name) for name in list(found) if name in ("terminals", "timeouts")}
+            columns = {name: blocks(self._path, values) for name, values in found.items()}
+            for i, (start, stop, ending) in enumerate(self._bounds(flags, n)):
                 yield self._episode(f"episode {i} (rows {start} to {stop - 1})", columns, start, stop, ending)
 
     def _length(self, columns: dict[str, Any]) -> int:
@@ -51,30 +59,31 @@ class D4rlImporter:
             raise ImportSourceError(self._path, f"its arrays differ in length ({found})", "one row a transition")
         return lengths["actions"]
 
-    def _bounds(self, columns: dict[str, Any], n: int) -> Iterator[tuple[int, int, Ending]]:
+    def _bounds(self, flags: dict[str, Any], n: int) -> Iterator[_Ends]:
+        columns = {name: blocks(self._path, values) for name, values in flags.items()}
         start = 0
-        for block in range(0, n, _BLOCK):
-            stop = min(block + _BLOCK, n)
+        for block in range(0, n, BLOCK_ROWS):
+            stop = min(block + BLOCK_ROWS, n)
             terminal = self._flags(columns["terminals"], block, stop)
             ends = terminal | self._flags(columns["timeouts"], block, stop) if "timeouts" in columns else terminal
-            for i in np.flatnonzero(ends):
-                yield start, block + int(i) + 1, "terminated" if terminal[i] else "truncated"
-                start = block + int(i) + 1
+            for i in np.flatnonzero(ends).tolist():
+                yield start, block + i + 1, "terminated" if terminal[i] else "truncated"
+                start = block + i + 1
         if start < n:
             yield start, n, "unknown"
 
-    def _flags(self, values: Any, start: int, stop: int) -> NDArray[np.bool_]:
-        return column(self._path, f"'{values.name}'", read(self._path, values, start, stop)).astype(bool)
+    def _flags(self, values: Blocks, start: int, stop: int) -> NDArray[np.bool_]:
+        return column(self._path, "a flag of an end", values.rows(start, stop)).astype(bool)
 
-    def _episode(self, name: str, columns: dict[str, Any], start: int, stop: int, ending: Ending) -> SourceEpisode:
-        values = {k: read(self._path, c, start, stop) for k, c in columns.items() if k not in ("terminals", "timeouts")}
-        following = values.get("next_observations")
-        return SourceEpisode(
-            name=name,
-            observations=rows(self._path, f"{name}, observations", values["observations"]),
-            actions=rows(self._path, f"{name}, actions", values["actions"]),
-            rewards=column(self._path, f"{name}, rewards", values["rewards"]) if "rewards" in values else None,
-            success=column(self._path, f"{name}, success", values["success"]) if "success" in values else None,
-            next_observations=None if following is None else rows(self._path, f"{name}, next_observations", following),
-            ending=ending,
-        )
+    def _episode(self, name: str, columns: dict[str, Blocks], start: int, stop: int, ending: Ending) -> SourceEpisode:
+        def take(key: str) -> NDArray[Any] | None:
+            if key not in columns:
+                return None
+            as_array = rows if key.endswith(("observations", "actions")) else column
+            check_bytes(self._path, f"{name}, {key}", (stop - start,), columns[key].row_bytes)
+            return as_array(self._path, f"{name}, {key}", columns[key].rows(start, stop))
+
+        observations, actions = take("observations"), take("actions")
+        assert observations is not None
+        assert actions is not None
+        return SourceEpisode(name, observations, actions, ending=ending, **{key: take(key) for key in _FOUND})

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rlpd_robot.data.importers.blocks import Blocks
 from rlpd_robot.data.importers.source import check_bytes, numbers
 from rlpd_robot.errors import ImportSourceError, MissingPackageError, RlpdRobotError
 
@@ -58,10 +59,13 @@ def child(path: Path, group: Any, name: str) -> Any:
     for part in name.split("/"):
         if not isinstance(group, h5py.Group):
             return None
-        link = group.get(part, getlink=True)
-        if link is None:
+        links, key = (
+            group.id.links,
+            part.encode(errors="surrogateescape"),
+        )  # quicker than `get`: there may be many names
+        if not part or not links.exists(key):
             return None
-        if not isinstance(link, h5py.HardLink):
+        if links.get_info(key).type != h5py.h5l.TYPE_HARD:
             raise ImportSourceError(path, f"'{group.name}/{part}' is a link elsewhere", "data of the file itself")
         group = group[part]
     return group
@@ -76,7 +80,7 @@ def dataset(path: Path, group: Any, name: str) -> Any:
     found = child(path, group, name)
     if found is None:
         return None
-    where = f"'{group.name.rstrip('/')}/{name}'"
+    where = _Name(found)
     if not isinstance(found, h5py_module().Dataset):
         raise ImportSourceError(path, f"{where} is a group", "an array")
     if found.external or found.is_virtual:
@@ -89,6 +93,16 @@ def dataset(path: Path, group: Any, name: str) -> Any:
     if not _is_written(found):
         raise ImportSourceError(path, f"{where} claims shape {found.shape}, a part of which was never written", "all")
     return found
+
+
+class _Name:
+    """The quoted name of something in a file, looked up only where a sentence is made."""
+
+    def __init__(self, found: Any) -> None:
+        self._found = found
+
+    def __str__(self) -> str:
+        return f"'{self._found.name}'"
 
 
 def _is_written(found: Any) -> bool:
@@ -113,19 +127,26 @@ def read(path: Path, found: Any, start: int = 0, stop: int | None = None) -> NDA
     Raises:
         ImportSourceError: they are too many, or they cannot be read.
     """
-    where = f"'{found.name}'"
+    where = _Name(found)
     if found.ndim < 1:
         raise ImportSourceError(path, f"{where} is one number", "one row a step")
     stop = len(found) if stop is None else stop
     check_bytes(path, where, (stop - start, *found.shape[1:]), found.dtype.itemsize)
     if found.chunks is not None:
-        check_bytes(path, f"a chunk of {where}", found.chunks, found.dtype.itemsize)
+        check_bytes(path, where, found.chunks, found.dtype.itemsize)
     try:
         values: NDArray[Any] = np.asarray(found[start:stop])
     except (OSError, RuntimeError, ValueError, MemoryError) as error:
         words = " ".join(str(error).split())[:200]
         raise ImportSourceError(path, f"{where}, rows {start} to {stop - 1}, cannot be read ({words})", "it") from error
     return numbers(path, where, values)
+
+
+def blocks(path: Path, found: Any) -> Blocks:
+    """The rows of a dataset, to be read one after the other. The reads raise as `read` does."""
+    row_bytes = math.prod(found.shape[1:]) * found.dtype.itemsize
+    chunk_rows = found.chunks[0] if found.chunks else 1
+    return Blocks(lambda start, stop: read(path, found, start, stop), len(found), row_bytes, chunk_rows)
 
 
 def leaves(path: Path, group: Any, prefix: str = "") -> dict[str, Any]:

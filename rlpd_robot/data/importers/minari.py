@@ -49,7 +49,9 @@ class MinariImporter:
             observations=self._observations(name, group),
             actions=actions,
             rewards=rewards,
-            success=self._success(name, group, len(actions)),
+            success=self._info(name, group, "success", len(actions)),
+            intervened=self._info(name, group, "intervened", len(actions)),
+            stamps_s=self._info(name, group, "stamp_s", len(actions)),
             ending=ending,
         )
 
@@ -74,16 +76,16 @@ class MinariImporter:
             raise ImportSourceError(self._path, f"{name}: its observations differ in length", "one row a step in each")
         return np.concatenate(parts, axis=1)
 
-    def _success(self, name: str, group: Any, n: int) -> NDArray[Any] | None:
-        """From `infos`, which may have a first row of the reset."""
+    def _info(self, name: str, group: Any, key: str, n: int) -> NDArray[Any] | None:
+        """One of `infos`, which may have a first row of the reset."""
         infos = child(self._path, group, "infos")
         if infos is None or not hasattr(infos, "keys"):
             return None
-        found = dataset(self._path, infos, "success")
+        found = dataset(self._path, infos, key)
         if found is None:
             return None
-        values = column(self._path, f"{name}, infos/success", read(self._path, found))
-        return values[-n:]
+        values = column(self._path, f"{name}, infos/{key}", read(self._path, found))
+        return values[:n] if key == "stamp_s" else values[-n:]
 
 
 def main_file(path: Path) -> Path:

@@ -90,7 +90,7 @@ class Notes(dict[str, int]):
             self[sentence] = self.get(sentence, 0) + times
 
 
-def numbers(path: Path, where: str, values: ArrayLike, dimensions: int | None = None) -> NDArray[Any]:
+def numbers(path: Path, where: object, values: ArrayLike, dimensions: int | None = None) -> NDArray[Any]:
     """`values` as an array of real numbers or booleans.
 
     Raises:
@@ -123,7 +123,7 @@ def column(path: Path, where: str, values: ArrayLike) -> NDArray[Any]:
     return array[:, 0]
 
 
-def check_bytes(path: Path, where: str, shape: Sequence[int], itemsize: int) -> None:
+def check_bytes(path: Path, where: object, shape: Sequence[int], itemsize: int) -> None:
     """Make sure that an array may be read into memory.
 
     Raises:
