@@ -80,6 +80,15 @@ class _SafetySchema:
     max_speed: Any = None
     source: str = ""
     measured: dict[str, str] = field(default_factory=dict)
+    max_acceleration: Any = None
+    max_jerk: Any = None
+    max_step: Any = None
+    range: dict[str, Any] = field(default_factory=dict)
+    workspace: dict[str, Any] = field(default_factory=dict)
+    effort: dict[str, Any] = field(default_factory=dict)
+    hard: dict[str, Any] = field(default_factory=dict)
+    max_excess: float = 10.0
+    none_because: str = ""
 
 
 def _schema(cls: type[Any]) -> Any:

@@ -20,10 +20,12 @@ class SentCommands:
 
     def __init__(self) -> None:
         self.not_executed = 0
+        self._followed = -1
         self._sent: deque[tuple[int, Command]] = deque(maxlen=_KEPT)
 
     def begin(self) -> None:
         """An episode begins: the robot stands where its reset put it, under no command."""
+        self._followed = -1
         self._sent.clear()
 
     def add(self, number: int, command: Command) -> bool:
@@ -41,6 +43,20 @@ class SentCommands:
         """
         if next_state.executed is None:
             return command
-        acted = next((sent for number, sent in self._sent if number == next_state.executed), None)
+        acted = self._of(next_state.executed)
         self.not_executed += acted is not None and acted is not command
         return acted
+
+    def held(self, next_state: RobotState) -> Command | None:
+        """The command that the robot went on following over the whole last period, though a newer one was sent.
+
+        None where it took the newer one, has followed none yet, or does not say. To be asked once a state.
+        """
+        before, now = self._followed, next_state.executed
+        if now is None:
+            return None
+        self._followed = now
+        return self._of(now) if now == before and self._sent and self._sent[-1][0] != now else None
+
+    def _of(self, number: int) -> Command | None:
+        return next((sent for n, sent in self._sent if n == number), None)

@@ -20,12 +20,12 @@ from rlpd_robot.robot.acted import SentCommands
 from rlpd_robot.robot.deadline import Deadline, Substitute
 from rlpd_robot.robot.driver import Declaring, Driver
 from rlpd_robot.robot.episode import EpisodeRecord, EpisodeSummary, Subscriber
-from rlpd_robot.robot.safety import LATE, SafetyLimits, filter_command
+from rlpd_robot.robot.safety import LATE, History, SafetyLimits, check_measured, filter_command
 from rlpd_robot.robot.task import ActionMap, CheckedTask, Task
 from rlpd_robot.robot.watchdog import REMEDY, Watchdog, WatchdogSettings, sentence_of
 from rlpd_robot.spec import ProblemSpec
 from rlpd_robot.timing import Clock, Histogram, Ticker
-from rlpd_robot.types import Command, Ending, RobotState, Transition
+from rlpd_robot.types import Ending, RobotState, Transition
 
 __all__ = ["STOP_CYCLES", "STOP_REQUESTED", "TIME_LIMIT", "ControlLoop", "EpisodeSummary", "Subscriber"]
 
@@ -125,12 +125,12 @@ class ControlLoop:
         spec = self._problem.robot
         values = {f.name: np.zeros(f.shape, f.dtype) for f in spec.state}
         state = RobotState(values, 0, 0.0, self._clock.now())
-        policy = self._policy_source()
+        policy, history = self._policy_source(), None
         for _ in range(_WARM_UP_ROUNDS if policy is not None else 0):
             assert policy is not None
             action = policy.act(np.zeros(self._problem.observation_size, np.float32), False)
             with contextlib.suppress(RlpdRobotError):  # zeros may lie outside the limits
-                filter_command(self._limits, None, self._map.to_command(action), state, self._period_s)
+                _, _, history = filter_command(self._limits, history, self._map.to_command(action), state)
         gc.collect()
         gc.freeze()  # what is there now stays; collecting looks at younger objects only
 
@@ -204,13 +204,14 @@ class ControlLoop:
         }
 
     def _begin(self, seed: int | None) -> None:
-        self._previous: Command | None = None  # the robot has moved: no speed counts from the last episode's command
+        self._history: History | None = None  # the robot has moved: no speed counts from the last episode's command
         self._commands.begin()
         self._substitute.begin()
         self._state = self._driver.reset(seed, self._reset_timeout_s)
         self._observation = self._task.observe(self._state)
         self.watchdog.begin(self._state)
         self.watchdog.check_flags(self._state)
+        check_measured(self._limits, self._state)
         self._ticker.start()
         self._woke_s = self._clock.now()
 
@@ -227,12 +228,14 @@ class ControlLoop:
         desired = self._substitute.command() if late else self._map.to_command(proposed)
         if desired is None:
             return self._look_again()
-        command, report = filter_command(self._limits, self._previous, desired, state, self._period_s)
+        command, report, history = filter_command(self._limits, self._history, desired, state)
         self.watchdog.check_command(bool(np.isfinite(proposed).all()), report.changed, command.values)
         filtered_s = self._clock.now()
         if self._commands.add(self._driver.send(command), command):
-            self._previous = command
+            self._history = history
             self._substitute.sent(command)
+        elif self._history is not None:
+            self._history = History.at_rest(self._history.position)  # the robot holds what it follows
         sent_s = self._clock.now()
 
         self._look_again()
@@ -240,7 +243,11 @@ class ControlLoop:
 
         acted = self._commands.acted(command, next_state)
         if acted is None:
+            if self._limits.measured:
+                self._history = None  # it stands where it is measured
             return  # the robot has not taken a command yet: there is no transition
+        if (held := self._commands.held(next_state)) is not None:
+            self._history = History.at_rest(held.values)
         action = self._map.to_action(acted)
         ending, cause = self._ending_at(record.steps + 1, next_state)
         transition = Transition(
@@ -316,6 +323,7 @@ class ControlLoop:
             state = self._driver.read(max(_LOOK_S, 2 * self._period_s))
             self._task.observe(state)
             self.watchdog.check_flags(state)
+            check_measured(self._limits, state)
             self.watchdog.check_policy(self._policy_source() is not None, self._policy_age())
         except RlpdRobotError as error:
             if isinstance(error, OSError) and not self._driver.lockstep:  # the robot may have been started again

@@ -107,9 +107,9 @@ def _check_exchange(
     limits = SafetyLimits.from_settings(SafetySettings("conformance"), spec)
     desired = desired or Command((limits.low + limits.high) / 2)
     kept = {name: np.array(values) for name, values in first.values.items()}
-    previous, before = None, first
+    history, before = None, first
     for _ in range(3):
-        command, _ = filter_command(limits, previous, desired, before, spec.period_s)
+        command, _, history = filter_command(limits, history, desired, before)
         driver.send(command)
         state = driver.read(timeout_s)
         _check_state(state, spec)
@@ -118,7 +118,7 @@ def _check_exchange(
         _require(state.received_s >= before.received_s, "received_s never goes back")
         if driver.lockstep:
             _require(state.sequence == before.sequence + 1, "in lock-step one command makes one state")
-        previous, before = command, state
+        before = state
     same = all(np.array_equal(values, kept[name]) for name, values in first.values.items())
     _require(same, "a state that was returned never changes afterwards")
 

@@ -50,7 +50,7 @@ def run_actor(settings: Settings, driver: Driver, task: Task, stop: threading.Ev
         pulse().beat("connecting", settings.actor.connect_s + _SLACK_S)
         spec = driver.connect(settings.actor.connect_s)
         problem = problem_of(task, spec)
-        limits = SafetyLimits.from_settings(settings.safety, spec)
+        limits = SafetyLimits.of_robot(settings.safety, spec, settings.robot.stand_in is not None or driver.lockstep)
         directory = make_directory(settings.run, "actor")
         actor = Actor(settings, driver, task, problem, limits, directory, stop)
         try:

@@ -57,7 +57,7 @@ def run_collect(settings: Settings, build: Build) -> int:
         rng = np.random.default_rng([wanted.seed, 0xC0])
         policy = NoisyPolicy(NumpyActor(snapshot, rng), wanted.noise, rng)
         collector, boot = EpisodeCollector(), uuid.uuid4().hex
-        limits = SafetyLimits.from_settings(settings.safety, spec)
+        limits = SafetyLimits.of_robot(settings.safety, spec, settings.robot.stand_in is not None or driver.lockstep)
         loop = ControlLoop(driver, task, problem, limits, lambda: policy, boot, SystemClock(), subscribers=(collector,))
         kept = attempts = sequence = 0
         limit = wanted.max_attempts or 10 * wanted.episodes

@@ -91,7 +91,7 @@ def evaluate(
     problem = problem_of(task, spec)
     check_snapshot(snapshot, problem)
     policy = NumpyActor(snapshot, np.random.default_rng(0))
-    limits = SafetyLimits.from_settings(safety, spec)
+    limits = SafetyLimits.of_robot(safety, spec, simulated or driver.lockstep)
     loop = ControlLoop(driver, task, problem, limits, lambda: policy, "evaluation", SystemClock(), stop_requested=stop)
     episodes: list[EpisodeSummary] = []
     for i, seed in enumerate(seeds):

@@ -75,7 +75,7 @@ def _meet_robot(settings: Settings, words: Sequence[str], build: Build, task: Ta
         stack.callback(driver.close)
         spec = _connect(driver, stand_in, settings.actor.connect_s)
     problem = problem_of(task, spec)
-    SafetyLimits.from_settings(settings.safety, spec)
+    SafetyLimits.of_robot(settings.safety, spec, settings.robot.stand_in is not None or driver.lockstep)
     return problem
 
 

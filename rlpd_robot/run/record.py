@@ -64,7 +64,7 @@ def run_record(settings: Settings, build: Build, stop: threading.Event) -> int:
         task: Task = build(settings.task)
         spec = driver.connect(settings.actor.connect_s)
         problem = problem_of(task, spec)
-        limits = SafetyLimits.from_settings(settings.safety, spec)
+        limits = SafetyLimits.of_robot(settings.safety, spec, settings.robot.stand_in is not None or driver.lockstep)
         source: TeleopSource = build(recipe, spec=spec)
         stack.callback(source.close)
         stance = Stance(spec, limits, start, needed=source.person)

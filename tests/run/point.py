@@ -26,7 +26,7 @@ def settings(root: Path, **groups: Any) -> Settings:
         "robot": RobotSettings("fake", {"_target_": f"{FAKE}.FakeDriver"}),
         "task": {"_target_": f"{FAKE}.FakeTask", "horizon": HORIZON},
         "agent": AgentConfig(),
-        "safety": SafetySettings("range"),
+        "safety": SafetySettings("range", none_because="it is no robot"),
         "run": RunSettings(name="point", root=str(root)),
     }
     return Settings(**{**fields, **groups})

@@ -17,7 +17,7 @@ from rlpd_robot.run.settings import EvalSettings, RobotSettings
 from rlpd_robot.run.statistics import wilson_interval
 from tests.run.point import HORIZON, policy, save_policy, settings
 
-SAFETY = SafetySettings("range")
+SAFETY = SafetySettings("range", none_because="it is no robot")
 
 
 def test_one_deterministic_episode_for_each_seed() -> None:

@@ -13,7 +13,7 @@ from rlpd_robot.errors import PeerRefusedError, RlpdRobotError
 from rlpd_robot.robot.diagnosis import Verdict
 from rlpd_robot.robot.driver import Declaring
 from rlpd_robot.robot.motion import FRESH_PERIODS
-from rlpd_robot.robot.safety import SafetyLimits, filter_command
+from rlpd_robot.robot.safety import History, SafetyLimits, filter_command
 from rlpd_robot.run.doctor.body import element_names
 from rlpd_robot.run.doctor.patient import Patient, fail, ok, skipped, warn
 from rlpd_robot.spec import Field, RobotSpec
@@ -61,7 +61,7 @@ class Mover:
         self._settings, self._stopped = patient.settings, stopped
         self._ticker = Ticker(self._spec.period_s, clock or SystemClock())
         self._is_rate = np.concatenate([np.full(f.size, f.unit in _RATES) for f in self._spec.command])
-        self._previous: Command | None = None
+        self._history: History | None = None
 
     def begin(self) -> None:
         """Reset, and hold."""
@@ -139,10 +139,10 @@ class Mover:
         self._state = self._driver.read(self._settings.timeout_s)
 
     def _send(self, values: NDArray[np.float64]) -> int:
-        command, _ = filter_command(self._limits, self._previous, Command(values), self._state, self._spec.period_s)
+        command, _, history = filter_command(self._limits, self._history, Command(values), self._state)
         number = self._driver.send(command)
         if number >= 0:
-            self._previous = command
+            self._history = history
         return number
 
 

@@ -20,7 +20,7 @@ TRAJECTORY = "trajectory_msgs/JointTrajectory"
 def safe(driver: Any, values: Any) -> Any:
     spec = driver.layout.spec
     limits = SafetyLimits.from_settings(SafetySettings("test"), spec)
-    return filter_command(limits, None, Command(np.asarray(values, float)), None, spec.period_s)[0]  # type: ignore[arg-type]
+    return filter_command(limits, None, Command(np.asarray(values, float)), None)[0]  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("ros", [1, 2])
