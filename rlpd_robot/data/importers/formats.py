@@ -15,6 +15,7 @@ FORMATS: Mapping[str, str] = {
     "minari": "minari.MinariImporter",
     "robomimic": "robomimic.RobomimicImporter",
     "serl": "serl.SerlImporter",
+    "lerobot": "lerobot.LerobotImporter",
     "diffusion_policy": "diffusion_policy.DiffusionPolicyImporter",
 }
 """Name to class, imported when needed: some need packages of the extra `importers`."""

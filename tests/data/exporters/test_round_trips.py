@@ -95,7 +95,7 @@ def test_refusals(tmp_path: Path) -> None:
     assert (tmp_path / "out").read_text() == "mine"
     with pytest.raises(DataError, match="it holds no episode that is not hidden"):
         export(write_store(tmp_path / "e.zarr", []), tmp_path / "o", "d4rl")
-    with pytest.raises(ConfigError, match="Setting 'format' must be one of d4rl, minari"):
+    with pytest.raises(ConfigError, match="Setting 'format' must be one of d4rl, lerobot"):
         exporter_class("csv")
 
 

@@ -3,6 +3,7 @@
 What a format cannot hold is left out, so that `expected` is what must come back.
 """
 
+import json
 import pickle
 import warnings
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,8 @@ from typing import Any
 import h5py
 import numcodecs
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import zarr
 from numpy.typing import NDArray
@@ -150,6 +153,49 @@ def write_diffusion_policy(path: Path, data: Sequence[Segment], archive: bool = 
     add("meta/episode_ends", np.cumsum([len(e) for e in data]))
     if archive:
         store.close()
+
+
+def write_lerobot(folder: Path, data: Sequence[Segment], version: str = "v2.1") -> None:
+    """After LeRobot's published layout, by pyarrow: an episode a file in v2.1, several a file in v3.0; with a video."""
+    scalar = {"shape": [1], "names": None}
+    features = {
+        "observation.state": {"dtype": "float32", "shape": [3], "names": ["a", "b", "c"]},
+        "observation.environment_state": {"dtype": "float64", "shape": [2, 1], "names": None},
+        "observation.images.wrist": {"dtype": "video", "shape": [4, 4, 3], "names": None},
+        "action": {"dtype": "float32", "shape": [3], "names": None},
+        "next.reward": {"dtype": "float32", **scalar},
+        "next.done": {"dtype": "bool", **scalar},
+        "next.success": {"dtype": "bool", **scalar},
+        "timestamp": {"dtype": "float32", **scalar},
+        **{key: {"dtype": "int64", **scalar} for key in ("frame_index", "episode_index", "index", "task_index")},
+    }
+    info = {"codebase_version": version, "fps": 50, "features": features, "total_episodes": len(data)}
+    info |= {"total_frames": sum(map(len, data)), "data_path": "../../{episode_index}"}
+    (folder / "meta").mkdir(parents=True)
+    (folder / "meta" / "info.json").write_text(json.dumps(info))
+    tables = [
+        pa.table(
+            {
+                "observation.state": list(e.observations[:-1, :3]),
+                "observation.environment_state": [[[float(a)], [float(b)]] for a, b in e.observations[:-1, 3:]],
+                "action": list(e.actions),
+                "next.reward": e.rewards,
+                "next.done": np.arange(len(e)) == len(e) - 1,
+                "next.success": e.success,
+                "timestamp": (np.arange(len(e)) * 0.02).astype(np.float32),
+                "episode_index": np.full(len(e), i),
+            }
+        )
+        for i, e in enumerate(data)
+    ]
+    (folder / "data" / "chunk-000").mkdir(parents=True)
+    if version == "v2.1":
+        for i, table in enumerate(tables):
+            pq.write_table(table, folder / "data" / "chunk-000" / f"episode_{i:06d}.parquet")
+    else:
+        for k in range(0, len(tables), 2):
+            part = pa.concat_tables(tables[k : k + 2])
+            pq.write_table(part, folder / "data" / "chunk-000" / f"file-{k // 2:03d}.parquet")
 
 
 def same_transitions(a: Segment, b: Segment, names: Sequence[str]) -> Mapping[str, bool]:
