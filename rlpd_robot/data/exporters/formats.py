@@ -9,6 +9,7 @@ from rlpd_robot.errors import ConfigError
 FORMATS: Mapping[str, str] = {
     "d4rl": "d4rl.D4rlExporter",
     "lerobot": "lerobot.LerobotExporter",
+    "mcap": "mcap.McapExporter",
     "minari": "minari.MinariExporter",
 }
 """Name to class, imported when needed: they need packages of the extra `importers`."""

@@ -15,6 +15,7 @@ FORMATS: Mapping[str, str] = {
     "minari": "minari.MinariImporter",
     "robomimic": "robomimic.RobomimicImporter",
     "serl": "serl.SerlImporter",
+    "rosbag": "rosbag.RosbagImporter",
     "lerobot": "lerobot.LerobotImporter",
     "diffusion_policy": "diffusion_policy.DiffusionPolicyImporter",
 }
@@ -64,7 +65,7 @@ def detect(path: Path) -> str:
     if head.startswith(_ZIP):
         return "diffusion_policy"
     if head.startswith(_SQLITE):
-        raise ImportSourceError(path, "this is the data of a rosbag2 recording", "the folder with its metadata.yaml")
+        return "rosbag"
     if len(head) > 2 and (head[0] == 0x80 or head[:1] in b"(]"):
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             if data.find(b"observations") >= 0:
@@ -79,7 +80,8 @@ def _detect_folder(path: Path) -> str:
         "diffusion_policy": "meta/episode_ends",
     }
     found = [name for name, mark in marks.items() if (path / mark).exists()]
-    if not found and (any(path.glob("*/metadata.yaml")) or any(path.glob("*.mcap"))):
+    recorded = (path / "metadata.yaml", *path.glob("*/metadata.yaml"), *path.glob("*.mcap"))
+    if not found and any(file.exists() for file in recorded):
         found = ["rosbag"]
     if not found and (path / "main_data.hdf5").exists():
         found = ["minari"]
