@@ -22,6 +22,7 @@ _TYPES: dict[str, dict[str, str]] = {
     "std_msgs/MultiArrayDimension": {"label": "string", "size": "uint32", "stride": "uint32"},
     "std_msgs/MultiArrayLayout": {"dim": "std_msgs/MultiArrayDimension[]", "data_offset": "uint32"},
     "std_msgs/Float64MultiArray": {"layout": "std_msgs/MultiArrayLayout", "data": "float64[]"},
+    "ur_dashboard_msgs/SafetyMode": {"mode": "uint8"},
     "std_msgs/UInt8MultiArray": {"layout": "std_msgs/MultiArrayLayout", "data": "uint8[]"},
     "geometry_msgs/Point": dict.fromkeys("xyz", "float64"),
     "geometry_msgs/Vector3": dict.fromkeys("xyz", "float64"),

@@ -19,6 +19,7 @@ from rlpd_robot.robot.driver import SafeCommand
 from rlpd_robot.robot.rosbridge import steps
 from rlpd_robot.robot.rosbridge.checks import Checks
 from rlpd_robot.robot.rosbridge.connection import Answer, Connection
+from rlpd_robot.robot.rosbridge.diagnosed import Diagnosed
 from rlpd_robot.robot.rosbridge.executed import Executed
 from rlpd_robot.robot.rosbridge.latest import Heard, Latest
 from rlpd_robot.robot.rosbridge.layout import Layout
@@ -32,8 +33,8 @@ _STOP_AGAIN_S = 1.0
 _CONNECT = "Start the robot's rosbridge server, or `rlpd-robot sim`."
 
 
-class RosbridgeDriver(steps.Robot):
-    """Implements `Driver`.
+class RosbridgeDriver(steps.Robot, Diagnosed):
+    """Implements `Driver`, and `Diagnosable` for the doctor.
 
     Args:
         address: ws://HOST:PORT or wss://HOST:PORT; tcp://HOST:PORT means ws://.
@@ -52,9 +53,9 @@ class RosbridgeDriver(steps.Robot):
         self.lockstep = False
         self.layout = layout = Layout.parse(robot)
         self.address = address
-        self._url = layout.url(address, insecure)
-        self.peer = f"rosbridge server at {self._url}"
-        self._rosapi, self._max_bytes = rosapi, int(1e6 * max_message_mb)
+        self.url = layout.url(address, insecure)
+        self.peer = f"rosbridge server at {self.url}"
+        self.rosapi, self._max_bytes = rosapi, int(1e6 * max_message_mb)
         self._spec = layout.spec
         self._latest = Latest(layout.names_paths(), layout.kept_topics())
         self._executed = Executed(self._latest, layout.echoes(), layout.transit_s, f"The {self.peer}")
@@ -109,13 +110,13 @@ class RosbridgeDriver(steps.Robot):
         """
         deadline_s = time.monotonic() + timeout_s
         if self._connection is None:
-            self._connection = Connection(self._url, self, self._max_bytes)
+            self._connection = Connection(self.url, self, self._max_bytes)
         connection = self._connection
         if not connection.wait_up(deadline_s):
             raise PeerTimeoutError("a rosbridge server", self.address, timeout_s, _CONNECT)
         if self._checks is None or self._epoch != connection.epoch:
             self._epoch, self._checks = connection.epoch, Checks(connection, self.peer, self.address)
-            if self._rosapi:
+            if self.rosapi:
                 self.layout.add_checks(self._checks)
         self._checks.run(deadline_s)
         if not self._latest.wait(lambda: not self._lacks() or self._cut, deadline_s) or self._cut:
@@ -151,7 +152,7 @@ class RosbridgeDriver(steps.Robot):
             if not after:
                 broken = self._broken()
                 if broken is not None:
-                    raise PeerRefusedError(f"The robot at {self._url}", broken)
+                    raise PeerRefusedError(f"The robot at {self.url}", broken)
                 raise PeerTimeoutError(*self._lacking(timeout_s))
             self._executed.begin()
             return self._next(deadline_s)
@@ -255,7 +256,7 @@ class RosbridgeDriver(steps.Robot):
             raise PeerTimeoutError(*self._lacking(timeout_s))
         broken = self._broken() if self._moving_epoch else None
         if broken is not None:
-            raise PeerRefusedError(f"The robot at {self._url}", broken)
+            raise PeerRefusedError(f"The robot at {self.url}", broken)
         pace = self._pace()
         self._last = pace.count
         self._counts["states"] += 1

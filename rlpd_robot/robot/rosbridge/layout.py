@@ -158,8 +158,6 @@ class Layout:
 
     def opening(self) -> list[dict[str, Any]]:
         """What to say first on a new connection. Queues of one: what is old must not wait in them."""
-        said = {step.say.topic: step.say.type for step in (*self.reset, *self.stop) if step.say is not None}
-        advertised = {**{topic: one.type for topic, one in self._publish.items()}, **said}
         advertise = [
             {
                 "op": "advertise",
@@ -169,7 +167,7 @@ class Layout:
                 "latch": False,
                 "queue_size": 1,
             }
-            for topic, kind in advertised.items()
+            for topic, kind in self.told().items()
         ]
         switch = self.e_stop.settings.topic if self.e_stop is not None else None
         subscribe = [
@@ -182,13 +180,13 @@ class Layout:
                 "throttle_rate": self._subscribe[topic].throttle_ms if topic in self._subscribe else 0,
                 "queue_length": _E_STOP_QUEUE if topic == switch else 1,
             }
-            for topic, kind in self._heard().items()
+            for topic, kind in self.heard().items()
         ]
         return [*advertise, *subscribe]
 
     def names_paths(self) -> dict[str, set[str]]:
         """Topic → ways to joint names, for every topic that is listened to."""
-        paths: dict[str, set[str]] = {topic: set() for topic in self._heard()}
+        paths: dict[str, set[str]] = {topic: set() for topic in self.heard()}
         for one in self.readings:
             paths[one.topic].add(one.names_path)
         return paths
@@ -209,7 +207,7 @@ class Layout:
 
     def add_checks(self, checks: Checks) -> None:
         """Everything that a server would be silent about."""
-        heard = {**self._heard()}
+        heard = {**self.heard()}
         for topic, kind in heard.items():
             if topic not in self._publish:  # an echo of the bridge's own
                 checks.publishes(topic, kind)
@@ -246,7 +244,29 @@ class Layout:
         rate = np.concatenate([np.full(len(one.low), one.unit.endswith("/s")) for one in self._command.values()])
         return np.where(rate, 0.0, self.measured(state))
 
-    def _heard(self) -> dict[str, str]:
+    @property
+    def commands(self) -> Mapping[str, CommandField]:
+        """Field → its settings, in order."""
+        return self._command
+
+    def told(self) -> dict[str, str]:
+        """Topic → type of all that is published, words of reset and stop included."""
+        said = {step.say.topic: step.say.type for step in (*self.reset, *self.stop) if step.say is not None}
+        return {**{topic: one.type for topic, one in self._publish.items()}, **said}
+
+    def services(self) -> dict[str, str]:
+        """Service → type, "" where any will do, of all that reset and stop call."""
+        found = {}
+        for step in (*self.reset, *self.stop):
+            if step.call is not None:
+                found[step.call.service] = step.call.type
+            elif step.switch is not None:
+                found |= {
+                    f"{step.switch.manager}/{name}_controller{s}": "" for name, s in (("list", "s"), ("switch", ""))
+                }
+        return found
+
+    def heard(self) -> dict[str, str]:
         """Topic → type of all that is listened to."""
         echoes = {one.echo.topic: one.echo.type for one in self._publish.values() if one.echo is not None}
         signs = [one.settings for one in self.require]

@@ -57,6 +57,10 @@ def check_safety(patient: Patient) -> Verdict:
     """What the safety filter would hold a policy to."""
     if patient.limits is None:
         return skipped("safety", "the limits do not fit this robot")
+    try:
+        SafetyLimits.of_robot(patient.safety, patient.spec, patient.simulated)
+    except RlpdRobotError as error:
+        return fail("safety", f"no actor would start with these limits: {error}", "Complete them: docs/safety.md.")
     unbounded = int(np.isinf(patient.limits.max_speed).sum())
     if unbounded:
         what = (

@@ -86,6 +86,7 @@ def examine(
     if spec is None:
         return
     patient = Patient(driver, spec, settings.safety, settings.doctor, ask)
+    patient.simulated = settings.robot.stand_in is not None or driver.lockstep
     _watch(patient, stopped)
     own = _own_verdicts(patient, driver)
     for name, check in CHECKS:
@@ -113,10 +114,8 @@ def passed(verdicts: Sequence[Verdict]) -> bool:
 def _meet(driver: Driver, timeout_s: float, note: Show) -> RobotSpec | None:
     """Everything up to the handshake; None: there is no robot to examine."""
     said = list(driver.diagnose_link(timeout_s)) if isinstance(driver, Diagnosable) else []
-    by_name = {verdict.check: verdict for verdict in said}
-    for name, why in _UNTOLD.items():
-        note(by_name.pop(name, skipped(name, why)))
-    for verdict in by_name.values():
+    told = {verdict.check for verdict in said}
+    for verdict in (*said, *(skipped(name, why) for name, why in _UNTOLD.items() if name not in told)):
         note(verdict)
     if any(verdict.outcome is Outcome.FAIL for verdict in said):
         return None

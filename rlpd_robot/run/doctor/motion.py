@@ -119,6 +119,11 @@ class Mover:
         if self._state.executed is None:
             what = f"it does not tell whether it followed a command after {silence_s:.2f} s of silence"
             return warn("watchdog", what, "Cut the network while it moves slowly, with a hand at the emergency stop.")
+        if number >= 0 and self._state.executed >= number and not self._is_rate.any():
+            what = (
+                f"after {silence_s:.2f} s of silence it takes commands again; until then it stands at its last target"
+            )
+            return warn("watchdog", what, "Have something on the robot's side that stops it when commands cease.")
         if number >= 0 and self._state.executed >= number:
             remedy = "Give the robot's side a watchdog that stops it, and waits for a reset."
             return fail("watchdog", f"after {silence_s:.2f} s of silence it still followed a command", remedy)

@@ -32,6 +32,7 @@ class Patient:
         limits: as the filter uses them; None until the check "limits" has made them.
         reported: joint limits that the robot publishes apart from `spec`, by joint.
         states: as they came, one after another, for `settings.seconds`; none in lock-step.
+        simulated: whether it stands in for a robot, or waits for commands, so that its limits may be incomplete.
         read_error: why no more of them came; "" when nothing went wrong.
     """
 
@@ -43,6 +44,7 @@ class Patient:
     limits: SafetyLimits | None = None
     reported: Mapping[str, JointLimit] = field(default_factory=dict)
     states: list[RobotState] = field(default_factory=list)
+    simulated: bool = False
     read_error: str = ""
 
     @property

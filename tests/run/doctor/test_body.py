@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from rlpd_robot.robot.diagnosis import JointLimit, Outcome
+from rlpd_robot.robot.diagnosis import JointLimit, Outcome, Verdict
 from rlpd_robot.robot.safety import SafetySettings
 from rlpd_robot.run.doctor.body import (
     check_joints,
@@ -72,9 +72,18 @@ def test_a_robot_that_stands_outside() -> None:
 
 
 def test_what_the_filter_would_hold() -> None:
-    assert check_safety(patient()).outcome is Outcome.OK
-    assert "may jump at any speed" in check_safety(patient(safety=SafetySettings())).found
-    assert "the first command" in check_safety(patient(safety=SafetySettings(max_speed=1.0))).found
+    def told(**settings) -> Verdict:
+        return check_safety(patient(safety=SafetySettings(none_because="a test", **settings), simulated=True))
+
+    assert told(max_speed=1.0, measured={"target": "position"}).outcome is Outcome.OK
+    assert "may jump at any speed" in told().found
+    assert "the first command" in told(max_speed=1.0).found
+
+
+def test_limits_with_which_no_actor_would_start() -> None:
+    verdict = check_safety(patient())  # a real robot, with a speed and nothing else
+    assert verdict.outcome is Outcome.FAIL
+    assert verdict.found.startswith("no actor would start with these limits: Setting 'safety.")
 
 
 @pytest.mark.parametrize(

@@ -120,9 +120,13 @@ def test_an_end_that_is_asked_for_stops_the_robot() -> None:
 
 
 def test_a_robot_without_a_watchdog() -> None:
+    _, watchdog = examined(Arm(watchdog=False, spec=robot_spec("rad/s")))
+    assert watchdog is not None
+    assert watchdog.outcome is Outcome.FAIL  # a rate without an end
     _, watchdog = examined(Arm(watchdog=False))
     assert watchdog is not None
-    assert watchdog.outcome is Outcome.FAIL
+    assert watchdog.outcome is Outcome.WARN  # it goes no farther than its last target
+    assert "takes commands again" in watchdog.found
     _, watchdog = examined(Arm(tells=False))
     assert watchdog is not None
     assert watchdog.outcome is Outcome.WARN
