@@ -23,6 +23,7 @@ usage: rlpd-robot VERB [key=value …]
   pin VERSION      have the running actor go back to an earlier policy, and stay with it
   unpin            have the running actor take the newest policy again
   status           one sentence from the running actor
+  robot-init ADDRESS NAME   write a first robot file and first limits from a running robot; nothing moves
   doctor           is the robot fit to learn on: one verdict a line; --move moves each joint a little, after your yes
   keys DIR         make the keys that let links leave the machine
   demos VERB       look at, check, mend and convert demonstration stores; `rlpd-robot demos --help`
@@ -248,6 +249,28 @@ def _doctor(words: list[str]) -> int:
     return 0 if passed(verdicts) else 1
 
 
+def _robot_init(words: list[str]) -> int:
+    places = [word for word in words if "=" not in word and not word.startswith("-")]
+    if len(places) != 2 or any(word.startswith("-") for word in words):
+        print(
+            "usage: rlpd-robot robot-init ADDRESS NAME [out=FOLDER] [topic=COMMANDS] [insecure=true]", file=sys.stderr
+        )
+        return 2
+    from rlpd_robot.config import load_words
+    from rlpd_robot.run.robot_init.robot_init import robot_init
+    from rlpd_robot.run.robot_init.settings import InitSettings
+
+    settings, _, _ = load_words(InitSettings, [word for word in words if "=" in word])
+    address, name = places
+    for path in robot_init(address, name, settings, print):
+        print(f"wrote {path}")
+    link = address.replace("ws://", "tcp://", 1) if address.startswith("ws://") else address
+    link += " link.insecure=true" if settings.insecure else ""
+    print("Read both files. Then look at the robot with:")
+    print(f"  RLPD_ROBOT_CONFIGS={settings.out} rlpd-robot doctor robot={name} link.robot={link}")
+    return 0
+
+
 def _without_cfg(words: list[str]) -> list[str]:
     return [word for word in words if word != "--cfg"]
 
@@ -272,6 +295,7 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "unpin": _word("unpin"),
     "status": _word("status"),
     "doctor": _doctor,
+    "robot-init": _robot_init,
     "bench": _bench,
 }
 
