@@ -56,11 +56,12 @@ class _SimSchema:
     """Of the stand-in.
 
     `lockstep`: it waits for each command; otherwise it moves by the wall clock. `book`: file in which it writes down
-    what became of each command.
+    what became of each command. `view`: how to watch it (docs/recording.md).
     """
 
     lockstep: bool = True
     book: str | None = None
+    view: str | None = None
 
 
 @dataclass

@@ -41,7 +41,7 @@ CAMERAS: dict[str, dict[str, Any]] = {
 
 def frames(film: Film) -> Iterator[Frame]:
     """(HEIGHT, WIDTH, 3) uint8, in slow motion, each episode's last frame held."""
-    hand = AdroitHand(film.task, _model(film.task))
+    hand = AdroitHand(film.task, film_model(film.task))
     renderer = mujoco.Renderer(hand.model, HEIGHT, WIDTH)
     camera = _camera(film.task)
     splits = np.cumsum([len(part) for part in hand.snapshot().placement])[:-1]
@@ -83,7 +83,7 @@ def write(film: Film, outputs: list[Path]) -> None:
             _partial(path).unlink(missing_ok=True)
 
 
-def _model(task: str) -> Any:
+def film_model(task: str) -> Any:
     """The task's model with a light sky in place of the void, and shadows that software draws in time."""
     spec = mujoco.MjSpec.from_file(str(model_path(task)))
     spec.add_texture(

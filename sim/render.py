@@ -77,7 +77,7 @@ def draw(film: Film, paths: Sequence[Path]) -> None:
     for path in paths:
         if path.suffix not in SUFFIXES or not path.absolute().parent.is_dir():
             raise ConfigError("film path", str(path), f"in a directory that exists, and end in one of {SUFFIXES}")
-    environment = _environment_that_draws()
+    environment = environment_that_draws()
     with tempfile.TemporaryDirectory(prefix="rlpd-robot-") as directory:
         source = Path(directory, "film.npz")
         film.save(source)
@@ -87,7 +87,7 @@ def draw(film: Film, paths: Sequence[Path]) -> None:
         raise ChildError("drawing", f"ended with status {child.returncode}", _last_line(child))
 
 
-def _environment_that_draws() -> dict[str, str]:
+def environment_that_draws() -> dict[str, str]:
     """The environment of a process that can draw; each candidate is tried, in a process that may crash."""
     chosen = os.environ.get("MUJOCO_GL")
     screen = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")

@@ -15,6 +15,7 @@ def serve(
     stop: threading.Event,
     security: Security = LOOPBACK_ONLY,
     book: str | None = None,
+    view: str | None = None,
 ) -> None:
     """Serve one hand until `stop` is set.
 
@@ -26,11 +27,23 @@ def serve(
         stop: ends the server.
         security: of the link; loopback alone unless told otherwise.
         book: file to write down what becomes of each command; none: nowhere.
+        view: how to watch it, see `sim.view.ViewedHand`; none: not at all.
 
     Raises:
         ConfigError: no such task, or an address that cannot be used.
         MissingPackageError: the models are not installed.
         AddressError: the address is taken.
         StoreError: the book cannot be gone on with.
+        NoRenderingError, ChildError: it cannot be watched.
     """
-    serve_robot(AdroitHand(task), address, lockstep, stop, security, Path(book) if book is not None else None)
+    path = Path(book) if book is not None else None
+    if view is None:
+        return serve_robot(AdroitHand(task), address, lockstep, stop, security, path)
+    from sim.view import ViewedHand  # draws
+
+    hand = ViewedHand(task, view)
+    print(hand.where, flush=True)
+    try:
+        serve_robot(hand, address, lockstep, stop, security, path)
+    finally:
+        hand.close()
