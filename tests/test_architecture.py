@@ -103,6 +103,18 @@ def test_no_source_casts_its_way_to_a_safe_command():
         assert not aliases, f"{path.relative_to(ROOT)} imports SafeCommand as {aliases}"
 
 
+def test_commands_are_sent_from_where_they_are_filtered_only():
+    """Whoever wants to move a robot goes through one of these: policy, teleoperation, replay, the doctor."""
+    senders, filters = set(), set()
+    for path in SOURCES:
+        tree, name = ast.parse(path.read_text()), str(path.relative_to(ROOT))
+        calls_of = [ast.unparse(n.func) for n in ast.walk(tree) if isinstance(n, ast.Call)]
+        senders |= {name for call in calls_of if call in ("driver.send", "self._driver.send", "self.driver.send")}
+        filters |= {name for call in calls_of if call == "filter_command"}
+    moving = {"rlpd_robot/robot/control_loop.py", "rlpd_robot/robot/testing.py", "rlpd_robot/run/doctor/motion.py"}
+    assert senders == filters == moving
+
+
 @pytest.mark.parametrize("path", [p for p in SOURCES if p.name == "__init__.py"], ids=lambda p: str(p.parent.name))
 def test_every_package_init_holds_nothing_but_a_docstring(path):
     body = ast.parse(path.read_text()).body

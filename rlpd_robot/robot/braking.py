@@ -17,6 +17,7 @@ a period of braking leads from every safe state to a safe state: there is always
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,15 +56,20 @@ class Braking:
         unit = np.minimum(max_jerk * dt**3, 2 * acceleration)
         return Braking(unit, speed / unit, acceleration / unit, np.where(np.isfinite(max_jerk), 0.0, np.inf))
 
+    @cached_property
+    def coast(self) -> Floats:
+        """(C,) what the speed still loses while the largest deceleration is taken back."""
+        return run_out(self.acceleration)
+
     @property
     def farthest(self) -> Floats:
         """(C,) in the command's unit: no braking within the limits goes farther than this, either way."""
-        _, end = _climb(self.speed, np.zeros_like(self.speed), self.acceleration)
+        _, end = _climb(self.speed, np.zeros_like(self.speed), self.acceleration, self.coast)
         return self.unit * (end + self.speed * np.ceil(self.acceleration + 1.0))
 
     def speed_bounds(self, v: Floats) -> tuple[Floats, Floats]:
         """(C,) least and largest next acceleration after which the speed limit can be kept for good."""
-        least, most = _steepest(np.stack([self.speed + v, self.speed - v]))
+        least, most = _steepest(self.speed + v), _steepest(self.speed - v)
         return -least - self.no_jerk, most + self.no_jerk
 
     def brake(self, v: Floats, a: Floats) -> Floats:
@@ -73,22 +79,20 @@ class Braking:
         onto_curve = -np.copysign(_steepest(np.abs(v)), v)
         return side * np.maximum(np.maximum(a - 1.0, -self.acceleration), onto_curve)
 
-    def reach(self, v: Floats, a: Floats) -> tuple[Floats, Floats, NDArray[np.bool_], NDArray[np.bool_]]:
+    def reach(self, v: Floats, a: Floats) -> tuple[Floats, Floats, Floats]:
         """Where braking goes from here.
 
         Returns:
-            (C,) lowest and highest displacement that are still ahead, and whether it goes down, and up, at all. A rise
-            that follows a dip counts from here too, so the highest one may be negative; so mirrored.
+            (C,) side: 1 where braking ends upwards, -1 where downwards; and counted towards that side, how far it
+            goes back before (dip ≤ 0), and where it ends: from here too, so that it may be negative after a dip.
         """
         side = _side(v, a)
-        dip, end = _climb(side * v, side * a, self.acceleration)
-        up, rises, falls = side > 0, end - dip > _MOVES, dip < -_MOVES
-        return (
-            np.where(up, dip, -end),
-            np.where(up, end, -dip),
-            np.where(up, falls, rises),
-            np.where(up, rises, falls),
-        )
+        return (side, *_climb(side * v, side * a, self.acceleration, self.coast))
+
+
+def moves(dip: Floats, end: Floats) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Whether such a braking goes back at all, and whether it goes forward at all: more than rounding."""
+    return dip < -_MOVES, end - dip > _MOVES
 
 
 def run_out(a: Floats) -> Floats:
@@ -109,7 +113,7 @@ def _side(v: Floats, a: Floats) -> Floats:
     return np.where(v + np.copysign(run_out(np.abs(a)), a) >= 0.0, 1.0, -1.0)
 
 
-def _climb(v: Floats, a: Floats, most: Floats) -> tuple[Floats, Floats]:
+def _climb(v: Floats, a: Floats, most: Floats, coast: Floats) -> tuple[Floats, Floats]:
     """Braking from above G: its lowest and its final displacement.
 
     The acceleration falls by 1 for k periods, stays at `-most` for m, meets G in one, and comes back along it.
@@ -120,15 +124,17 @@ def _climb(v: Floats, a: Floats, most: Floats) -> tuple[Floats, Floats]:
     onto_curve = zero + np.floor(np.sqrt(np.maximum(v_zero + part * part, 0.0)) - part)
     k = np.maximum(np.minimum(onto_curve, np.floor(a + most)), 0.0)
     v_k = v + k * (a - 0.5 * (k + 1.0))
-    m = np.maximum(np.floor((v_k - run_out(most)) / most), 0.0)
+    m = np.maximum(np.floor((v_k - coast) / most), 0.0)
     b = _steepest(v_k - m * most)
     n = np.floor(b)
     back = 0.5 * n * (n + 1.0) * (b - n + (n - 1.0) / 3.0)
     end = _fallen(k, v, a) + m * (v_k - 0.5 * most * (m + 1.0)) + back
+    if (v >= 0.0).all():
+        return np.zeros_like(end), end
     down = a - 0.5
     turn = np.floor(down - np.sqrt(np.maximum(down * down + 2.0 * v, 0.0)))
-    dip = np.where(v < 0.0, _fallen(np.minimum(np.maximum(turn, 0.0), k), v, a), 0.0)
-    return np.minimum(dip, 0.0), end
+    dip = _fallen(np.minimum(np.maximum(turn, 0.0), k), v, a)
+    return np.where(v < 0.0, np.minimum(dip, 0.0), 0.0), end
 
 
 def _fallen(k: Floats, v: Floats, a: Floats) -> Floats:

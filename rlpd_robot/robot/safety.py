@@ -33,7 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlpd_robot.errors import DataError, FaultError
-from rlpd_robot.robot.braking import Braking
+from rlpd_robot.robot.braking import Braking, moves
 from rlpd_robot.robot.driver import SafeCommand
 from rlpd_robot.robot.safety_limits import SafetyLimits, SafetySettings
 from rlpd_robot.types import Command, RobotState
@@ -61,7 +61,7 @@ CAUSES: Mapping[int, str] = {
 _ROUNDING = 1e-9  # of an element's range: the way action → command → limit rounds, which is no intervention
 _LOST = 1e-6  # of an element's range: braking that passes an end by more than this is not the filter's own rounding
 
-_REMEDY = "Nothing has been sent. See to the robot, then arm it again (`rlpd-robot arm`)."
+_TINY = float(np.finfo(np.float64).tiny)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -255,32 +255,58 @@ def _stoppable(limits: SafetyLimits, braking: Braking, history: History, target:
     room = limits.stopping_room
     if ((target >= limits.low + room) & (target <= limits.high - room)).all():
         return target
-    over, above, below = _overrun(limits, braking, history, target)
-    if not (over > 0).any():
+    over, side, ahead = _overrun(limits, braking, history, target)
+    bad = over > 0
+    if not bad.any():
         return target
     _, low, high = bounds[-1]
-    v, a = history.velocity / braking.unit, history.acceleration / braking.unit
-    brake = _clip(history.position + history.velocity + braking.unit * braking.brake(v, a), low, high)
-    lost, brake_above, brake_below = _overrun(limits, braking, history, brake)
+    unit = braking.unit
+    slow = (
+        history.position + history.velocity + unit * braking.brake(history.velocity / unit, history.acceleration / unit)
+    )
+    brake = _clip(slow, low, high)
+    lost, _, behind = _overrun(limits, braking, history, brake, side)
     # Where braking ends is a convex function of the command. So the chord between a command that ends inside and one
     # that does not meets the end of the range no later than the function itself. The result is looked at all the same.
-    ahead, behind = np.where(above >= below, (above, brake_above), (below, brake_below))
     spare = np.maximum(-behind, 0.0)
-    part = spare / np.maximum(spare + np.maximum(ahead, 0.0), np.finfo(np.float64).tiny)
-    cut = np.where(over > 0, brake + part * (target - brake), target)
-    cut = np.where(_overrun(limits, braking, history, cut)[0] > 0, brake, cut)
-    gone = (over > 0) & (lost > _LOST * limits.width)
+    part = spare / np.maximum(spare + np.maximum(ahead, 0.0), _TINY)
+    cut = np.where(bad, brake + part * (target - brake), target)
+    again, _, _ = _overrun(limits, braking, history, cut)
+    cut = np.where(again > 0, brake, cut)
+    gone = bad & (lost > _LOST * limits.width)
     return _clip(np.where(gone, history.position, cut), bounds[0][1], bounds[0][2])
 
 
 def _overrun(
-    limits: SafetyLimits, braking: Braking, history: History, command: Floats
+    limits: SafetyLimits, braking: Braking, history: History, command: Floats, side: Floats | None = None
 ) -> tuple[Floats, Floats, Floats]:
-    """How far braking after this command passes the range: (C,) at all; and its upper and lower end taken alone."""
+    """How far braking after this command passes the range, in the command's units.
+
+    Returns:
+        (C,) at all, negative where it does not; the side where it does so most, 1 for the upper; and how far on that
+        side, or on the one that is given, even where nothing moves that way.
+    """
     v = command - history.position
-    down, up, falls, rises = braking.reach(v / braking.unit, (v - history.velocity) / braking.unit)
-    above, below = command + up * braking.unit - limits.high, limits.low - command - down * braking.unit
-    return np.maximum(np.where(rises, above, -np.inf), np.where(falls, below, -np.inf)), above, below
+    towards, dip, end = braking.reach(v / braking.unit, (v - history.velocity) / braking.unit)
+    back, forth = moves(dip, end)
+    off = towards * (command - limits.middle)
+    ahead = off + braking.unit * end - limits.half
+    over = np.where(forth, ahead, -np.inf)
+    if back.any():
+        behind = -off - braking.unit * dip - limits.half
+        over_back = np.where(back, behind, -np.inf)
+        worse = over_back > over
+        over, ahead, towards, behind = (
+            np.maximum(over, over_back),
+            np.where(worse, behind, ahead),
+            np.where(worse, -towards, towards),
+            np.where(worse, ahead, behind),
+        )
+    else:
+        behind = -off - limits.half
+    if side is None:
+        return over, towards, ahead
+    return over, side, np.where(side == towards, ahead, behind)
 
 
 def _causes(limits: SafetyLimits, wanted: Floats, cuts: list[_Cut], safe: Floats) -> int:

@@ -177,6 +177,16 @@ class SafetyLimits:
         return self.own_high - self.own_low
 
     @cached_property
+    def middle(self) -> Floats:
+        """(C,) between `low` and `high`."""
+        return 0.5 * (self.low + self.high)
+
+    @cached_property
+    def half(self) -> Floats:
+        """(C,) from the middle to either."""
+        return 0.5 * (self.high - self.low)
+
+    @cached_property
     def has_speed(self) -> bool:
         """Whether any speed is limited."""
         return bool(np.isfinite(self.max_speed).any())

@@ -12,7 +12,7 @@ from rlpd_robot.robot.fake import FakeDriver, FakeTask
 from rlpd_robot.robot.safety import SafetyLimits, SafetySettings
 from rlpd_robot.robot.task import ActionMap, problem_of
 from rlpd_robot.timing import ManualClock
-from rlpd_robot.types import Command, Segment
+from rlpd_robot.types import Command, RobotState, Segment
 
 PERIOD = 0.01
 
@@ -383,3 +383,79 @@ def test_speed_does_not_count_from_the_last_episode():
     loop.run_episode(1, seed=2, explore=True)
     np.testing.assert_allclose(driver.sent[20].values, -np.sign(last.values))
     assert isinstance(last, Command)
+
+
+RATES = SafetySettings(max_speed=1.0, max_acceleration=20.0, measured={"target": "position"})
+
+
+def to_the_end(observation):
+    return np.ones(2, np.float32)
+
+
+def test_the_first_command_starts_at_rest_from_where_the_robot_is_measured():
+    loop, driver, recorder, _ = make(policy=ScriptedPolicy(to_the_end), safety=RATES)
+    loop.run_episode(0, seed=1, explore=False)
+    start = recorder.transitions[0].observation[:2]
+    np.testing.assert_allclose(driver.sent[0].values - start, 20.0 * PERIOD**2, atol=1e-7)  # from rest
+    sent = np.stack([c.values for c in driver.sent])
+    assert np.abs(np.diff(sent, axis=0)).max() <= 1.0 * PERIOD * (1 + 1e-9)
+    assert np.abs(np.diff(sent, n=2, axis=0)).max() <= 20.0 * PERIOD**2 * (1 + 1e-9)
+
+
+class Dropping(FakeDriver):
+    """Drops its fourth command."""
+
+    tried = 0
+
+    def send(self, command):
+        self.tried += 1
+        return -1 if self.tried == 4 else super().send(command)
+
+
+def test_after_a_dropped_command_the_next_one_starts_at_rest_from_the_one_before_it():
+    clock = ManualClock(50.0)
+    driver = Dropping(lockstep=False, clock=clock, period_s=PERIOD)
+    loop, *_ = make(driver, policy=ScriptedPolicy(to_the_end), safety=RATES, clock=clock)
+    loop.run_episode(0, seed=1, explore=False)
+    steps = np.diff(np.stack([c.values for c in driver.sent]), axis=0)[:, 0] / (20.0 * PERIOD**2)
+    np.testing.assert_allclose(steps[:5], [2, 3, 1, 2, 3])
+
+
+class Deaf(FakeDriver):
+    """Takes every command, but went on following the second one when the third came; and says so."""
+
+    def _state(self):
+        state = super()._state()
+        followed = 2 if self._commands == 3 else self._commands or -1
+        return RobotState(state.values, state.sequence, state.stamp_s, state.received_s, followed)
+
+
+def test_after_a_command_that_was_not_followed_the_next_one_starts_at_rest_from_the_one_that_was():
+    clock = ManualClock(50.0)
+    driver = Deaf(lockstep=False, clock=clock, period_s=PERIOD)
+    loop, *_ = make(driver, policy=ScriptedPolicy(to_the_end), safety=RATES, clock=clock)
+    loop.run_episode(0, seed=1, explore=False)
+    sent = np.stack([c.values for c in driver.sent])[:, 0]
+    unit = 20.0 * PERIOD**2
+    np.testing.assert_allclose(np.array([sent[2], sent[3], sent[4]]) - sent[1], [3 * unit, 1 * unit, 3 * unit])
+
+
+def test_a_robot_that_stands_beyond_a_hard_limit_after_its_reset_gets_no_command():
+    box = {"low": -0.01, "high": 0.01, "unit": "m", "margin": 0.0, "source": "made up"}
+    loop, driver, recorder, _ = make(safety=SafetySettings(hard={"position": box}))
+    with pytest.raises(FaultError, match=r"safety filter: measured 'position' is .* m at element 0, beyond its hard"):
+        loop.run_episode(0, seed=1, explore=False)
+    assert len(driver.sent) == 0
+    assert driver.stops >= 5
+    loop.hold()
+    assert loop.arm().startswith("Armed again")  # in lock-step there is no news of where it stands
+
+
+def test_a_robot_beyond_a_hard_limit_is_not_armed():
+    box = {"low": -0.01, "high": 0.01, "unit": "m", "margin": 0.0, "source": "made up"}
+    loop, *_ = real_time(safety=SafetySettings(hard={"position": box}))
+    with pytest.raises(FaultError):
+        loop.run_episode(0, seed=1, explore=False)
+    loop.hold()
+    with pytest.raises(ArmRefusedError, match="beyond its hard limit"):
+        loop.arm()

@@ -234,6 +234,29 @@ def test_too_fast_to_stop_before_the_end_is_a_matter_of_position():
     assert causes == POSITION
 
 
+def test_a_smooth_way_to_rest_at_the_end_of_the_range_passes_bit_for_bit():
+    """x = (2t - sin 2t) / 6π is at rest at 1 after 3π s; its rates stay below 0.22, 0.22, 0.43."""
+    limits = limits_of(-np.ones(1), np.ones(1), speed=0.22, acceleration=0.22, jerk=0.43)
+    history = History.at_rest(np.zeros(1))
+    for t in np.arange(1, 943) * 0.01:
+        desired = np.array([(2 * t - math.sin(2 * t)) / (6 * math.pi)])
+        safe, report, history = filter_command(limits, history, Command(desired), STATE)
+        assert report.causes == 0
+        assert safe.values.tobytes() == desired.tobytes()
+    assert desired[0] > 0.99999
+
+
+def test_what_cannot_be_stopped_in_time_any_more_is_held_at_once_and_then_at_rest():
+    """0.1 m a period with 0.05 m left and 0.01 m a period² of braking: not a history of this filter's making."""
+    history = History(np.array([0.95, 0.0]), np.array([0.1, 0.1]), np.zeros(2))
+    limits = square(acceleration=1.0)
+    safe, report, after = filter_command(limits, history, Command(np.array([1.0, 0.1])), STATE)
+    np.testing.assert_allclose(safe.values, [0.95, 0.1])
+    assert report.causes & POSITION
+    np.testing.assert_allclose(after.velocity, [0.0, 0.1])
+    np.testing.assert_allclose(after.acceleration, [0.0, 0.0], atol=1e-12)
+
+
 def test_the_end_is_reached_quickly_and_without_overshoot():
     """Rest to rest over 1 m at 1 m/s, 5 m/s², 50 m/s³ takes 1/1 + 1/5 + 5/50 = 1.3 s at best."""
     limits = limits_of(-np.ones(1), np.ones(1), speed=1.0, acceleration=5.0, jerk=50.0)
