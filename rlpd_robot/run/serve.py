@@ -38,7 +38,7 @@ from rlpd_robot.wire.sockets import Complaints, Options, listen, make_socket
 
 _LOOK_MS = 20
 _HELD_UP_S = 1.5e-3 * _LOOK_MS
-_BACKLOG = 1000  # requests at most that a held-up process finds
+_SETTLE_S = 0.1
 _TURN_S = 0.2  # between two looks whether to end
 _SWITCH_S = 2e-4  # the thread that takes policies hands the interpreter over this fast
 _CLOSE_S = 5.0
@@ -125,23 +125,23 @@ class PolicyServer:
         """Serve until `stop` is set.
 
         A process that was held up (suspended, swapped out) finds requests that may have come as long ago as it last
-        came round: those, until none is left, count as received then.
+        came round: those count as received then. ZeroMQ's own thread may need a while to hand them over, so for
+        `_SETTLE_S` no request is taken for a fresh one.
         """
-        came_round_s, backlog = time.monotonic(), 0
+        came_round_s = turned_s = settled_s = time.monotonic()
         while not stop.is_set():
             try:
-                frames = self._socket.recv_multipart(zmq.NOBLOCK if backlog else 0)
+                frames = self._socket.recv_multipart()
             except zmq.Again:
-                came_round_s, backlog = time.monotonic(), 0
-                continue
+                frames = None
             now = time.monotonic()
-            if not backlog and now - came_round_s > _HELD_UP_S:
-                backlog = _BACKLOG
-            elif backlog:
-                backlog -= 1
-            if not backlog:
+            if now - turned_s > _HELD_UP_S:
+                settled_s = now + _SETTLE_S
+            turned_s = now
+            if now >= settled_s:
                 came_round_s = now
-            self._serve(frames, came_round_s)
+            if frames is not None:
+                self._serve(frames, came_round_s)
 
     def stats(self) -> dict[str, float]:
         """Requests answered, late, and refused by reason; time from receipt to reply [ms]."""
