@@ -78,6 +78,7 @@ def _train(words: list[str]) -> int:
 
 
 def _actor(words: list[str]) -> int:
+    _one_thread()
     from rlpd_robot.config import build, load
 
     settings, text = load("actor", _without_cfg(words))
@@ -102,6 +103,7 @@ def _learner(words: list[str]) -> int:
 
 
 def _sim(words: list[str]) -> int:
+    _one_thread()
     from rlpd_robot.config import build, load
 
     settings, text = load("sim", _without_cfg(words))
@@ -159,9 +161,13 @@ def _word(word: str, **arguments: str) -> Callable[[list[str]], int]:
     return verb
 
 
-def _serve(words: list[str]) -> int:
-    # The networks are small: more threads make the matrix products slower, and steal the actor's core.
+def _one_thread() -> None:
+    """The networks are small: more threads make the matrix products slower, and keep others from their cores."""
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
+def _serve(words: list[str]) -> int:
+    _one_thread()
     from rlpd_robot.config import load
 
     settings, text = load("serve", _without_cfg(words))

@@ -29,6 +29,10 @@ from rlpd_robot.types import Ending, RobotState, Transition
 
 __all__ = ["STOP_CYCLES", "STOP_REQUESTED", "TIME_LIMIT", "ControlLoop", "EpisodeSummary", "Subscriber"]
 
+STAGES = ("policy", "filter", "send", "look", "record")
+"""Of a tick, in `stats`: a policy acts, its command is filtered and sent; at the deadline the robot is looked at, which
+may wait for its next state, and the observation made; the transition is handed to the subscribers, who journal it."""
+
 STOP_CYCLES = 5
 """Control periods during which `stop` is sent: one message may be lost."""
 
@@ -42,8 +46,9 @@ _LOOK_S = 0.1  # the longest that a look at a stopped robot takes, whatever is w
 class ControlLoop:
     """Runs episodes on one connected robot. A fault stops the robot and latches until a person calls `arm`.
 
-    A transition reaches the subscribers as soon as it exists. What ends the episode after it, a fault or a stop, is
-    told with the episode's summary.
+    A transition reaches the subscribers as soon as it exists: were it journalled after the next command, a process
+    killed in between would lose what it knows. What ends the episode after it, a fault or a stop, is told with the
+    episode's summary.
 
     Args:
         driver: connected. In lock-step nothing here waits for the wall clock.
@@ -109,6 +114,7 @@ class ControlLoop:
         self._map = ActionMap.of(problem.robot)
         self._ticker = Ticker(self._period_s, clock)
         self._lateness, self._period, self._response = Histogram(), Histogram(), Histogram()
+        self._stages = {name: Histogram() for name in STAGES}
         self._filtered = self._skipped = self._faults = 0
         self._commands = SentCommands()
         if isinstance(driver, Declaring):
@@ -201,6 +207,11 @@ class ControlLoop:
             **self._period.summary("period_ms", 1e3),
             **self._lateness.summary("lateness_ms", 1e3),
             **self._response.summary("response_ms", 1e3),
+            **{
+                key: value
+                for name, stage in self._stages.items()
+                for key, value in stage.summary(f"{name}_ms", 1e3).items()
+            },
         }
 
     def _begin(self, seed: int | None) -> None:
@@ -237,6 +248,7 @@ class ControlLoop:
         elif self._history is not None:
             self._history = History.at_rest(self._history.position)  # the robot holds what it follows
         sent_s = self._clock.now()
+        self._time_stages(state.received_s, acted_s, filtered_s, sent_s)
 
         self._look_again()
         next_state, next_observation = self._state, self._observation
@@ -271,8 +283,15 @@ class ControlLoop:
         self.next_sequence += 1
         self._filtered += report.changed
         self._skipped += max(0, next_state.sequence - state.sequence - 1)
-        self._response.add(sent_s - state.received_s)
+        before_s = self._clock.now()
         record.add(transition)
+        self._stages["record"].add(self._clock.now() - before_s)
+
+    def _time_stages(self, received_s: float, acted_s: float, filtered_s: float, sent_s: float) -> None:
+        self._stages["policy"].add(acted_s - received_s)
+        self._stages["filter"].add(filtered_s - acted_s)
+        self._stages["send"].add(sent_s - filtered_s)
+        self._response.add(sent_s - received_s)
 
     def _look_again(self) -> None:
         """The period is over: what does the robot measure now?"""
@@ -281,6 +300,7 @@ class ControlLoop:
         observation = self._task.observe(state)
         self.watchdog.check_state(state, self._clock.now())
         self._state, self._observation = state, observation
+        self._stages["look"].add(self._clock.now() - self._woke_s)
 
     def _wait_for_deadline(self) -> None:
         if not self._driver.lockstep:

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import sys
 import threading
 import time
 import uuid
@@ -18,11 +19,13 @@ from rlpd_robot.robot.driver import Driver
 from rlpd_robot.robot.episode import EpisodeSummary
 from rlpd_robot.robot.safety import SafetyLimits
 from rlpd_robot.robot.task import Task, problem_of
+from rlpd_robot.run.aside import Aside
 from rlpd_robot.run.directory import make_directory, remove_unused_journal
 from rlpd_robot.run.episode_count import EpisodeCount
 from rlpd_robot.run.journal_watch import JournalWatch
 from rlpd_robot.run.policy_archive import PolicyArchive
 from rlpd_robot.run.policy_source import PolicySource
+from rlpd_robot.run.realtime import check_core, come_first
 from rlpd_robot.run.settings import Settings
 from rlpd_robot.run.stopping import SUPERVISOR
 from rlpd_robot.spec import ProblemSpec
@@ -41,14 +44,20 @@ _STARTED_AGAIN = "started again without a person's look"
 _RESET_S = 65.0  # of a real robot, its own limit in the control loop included
 _SLACK_S = 5.0
 _HOLD_S = 0.1  # in FAULT, between two looks at the robot
+_SWITCH_S = 2e-4  # another thread of this process gives the interpreter back to the loop this fast
 _TURN_S = 0.2  # how often a wait looks whether it should end
 
 
 def run_actor(settings: Settings, driver: Driver, task: Task, stop: threading.Event) -> int:
     """Act until told to stop; whatever was executed is journalled, and sent to whichever learner is there."""
+    check_core(settings.actor.cpu)
     try:
         pulse().beat("connecting", settings.actor.connect_s + _SLACK_S)
         spec = driver.connect(settings.actor.connect_s)
+        if not driver.lockstep:
+            sys.setswitchinterval(_SWITCH_S)
+            for sentence in come_first(settings.actor.cpu, settings.actor.realtime_priority):
+                print(sentence, flush=True)  # nothing moves yet
         problem = problem_of(task, spec)
         limits = SafetyLimits.of_robot(settings.safety, spec, settings.robot.stand_in is not None or driver.lockstep)
         directory = make_directory(settings.run, "actor")
@@ -77,6 +86,7 @@ class Actor:
     ) -> None:
         self._settings, self._driver, self._problem = settings, driver, problem
         self._directory, self._stop = directory, stop
+        self._aside = Aside()
         link, boot = settings.link, uuid.uuid4().hex
         self._journal = Journal(directory / "journal", settings.actor.journal_mb)
         self._uplink = ActorUplink(
@@ -86,7 +96,7 @@ class Actor:
         self._archive = PolicyArchive(directory.parent)
         self._source = PolicySource(self._subscriber, problem, settings.run.seed, self._archive, self._warn)
         self._count = EpisodeCount(directory / "episodes")
-        self._watch = JournalWatch(self._journal, self._uplink.tell)
+        self._watch = JournalWatch(self._journal, self._announce)
         self._grant: Grant | None = None
         self._next_heartbeat_s = 0.0
         self._loop = ControlLoop(
@@ -148,6 +158,7 @@ class Actor:
             self._archive.close()
             self._uplink.close()
             self._journal.close()
+            self._aside.close()
             if not self._loop.next_sequence:  # turned away, for instance
                 remove_unused_journal(self._journal.directory, self._settings.run.directory)
 
@@ -221,10 +232,9 @@ class Actor:
         seed = _reset_seed(self._settings.run.seed, episode)
         self._pulse.beat("resetting", _RESET_S)
         try:
-            print(_line(self._loop.run_episode(episode, seed, explore)), flush=True)
+            self._aside.say(_line(self._loop.run_episode(episode, seed, explore)))
         except FaultError as error:
-            print(f"{error}", flush=True)
-            self._uplink.tell(str(error), "error")
+            self._announce(str(error), "error")
             self._beat(now=True)
 
     def _hold(self) -> None:
@@ -245,8 +255,11 @@ class Actor:
             self._control.check()
 
     def _warn(self, text: str) -> None:
-        print(text, flush=True)
-        self._uplink.tell(text, "warning")
+        self._announce(text, "warning")
+
+    def _announce(self, text: str, severity: str) -> None:
+        self._aside.say(text)
+        self._uplink.tell(text, severity)
 
     def _choose_policy(self) -> None:
         """What acts at first: the pinned one; the newest on disk, by the wall clock; else the learner's first."""
@@ -257,9 +270,9 @@ class Actor:
             self._source.begin_from_archive()
         policy, robot = self._source.acting, f"connected to robot '{self._problem.robot.name}'; "
         if policy is not None:
-            print(f"{robot}policy {policy.version} from the disk of this machine acts", flush=True)
+            self._aside.say(f"{robot}policy {policy.version} from the disk of this machine acts")
             return
-        print(f"{robot}waiting for a policy from the learner at {link.policy}", flush=True)
+        self._aside.say(f"{robot}waiting for a policy from the learner at {link.policy}")
         self._wait(lambda: self._source.has(0), lambda: self._source.wait(0, _TURN_S))
 
     def _leave_or_end(self, sequence: int) -> None:

@@ -1,6 +1,5 @@
 """What an actor does about a journal that fills up, or a disk that refuses: it says so early, and stops in time."""
 
-import logging
 import time
 from collections.abc import Callable
 
@@ -15,8 +14,6 @@ GO_ON_AT = 0.8
 SAY_S = 5.0
 """Time between two sentences while no episode may begin [s]."""
 
-_log = logging.getLogger(__name__)
-
 
 class JournalWatch:
     """Decides whether a new episode may begin, and tells people.
@@ -26,7 +23,7 @@ class JournalWatch:
 
     Args:
         journal: the actor's.
-        tell: (text, severity) to the learner and the log's readers.
+        tell: (text, severity) to the learner, and to who reads the actor's log.
         now: monotonic time [s].
     """
 
@@ -78,6 +75,4 @@ class JournalWatch:
             self._say(f"No new episode begins: {reason}")
 
     def _say(self, text: str, severity: str = "warning") -> None:
-        _log.warning("%s", text)
-        print(text, flush=True)
         self._tell(text, severity)

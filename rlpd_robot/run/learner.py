@@ -20,6 +20,7 @@ from rlpd_robot.run.learner_record import LearnerRecord
 from rlpd_robot.run.live_store import LiveStore
 from rlpd_robot.run.metrics import MetricsWriter, Severity, elapsed_s
 from rlpd_robot.run.prior_data import open_demos
+from rlpd_robot.run.realtime import go_last
 from rlpd_robot.run.resume import Resumption, newest_version
 from rlpd_robot.run.settings import Settings
 from rlpd_robot.run.trainer import Trainer
@@ -44,6 +45,7 @@ _CHECKPOINT_S = 60.0  # longest wait for one to be on the disk
 
 def run_learner(settings: Settings, config_text: str, stop: threading.Event) -> int:
     """Learn until the run's transitions are in, then keep committing until told to stop."""
+    go_last(settings.learner.nice)
     learner = Learner(settings, config_text, stop)
     try:
         learner.run()

@@ -20,6 +20,7 @@ from rlpd_robot.wire.control import ask
 SIM, LEARNER, ACTOR = "sim", "learner", "actor"
 
 _LOOK_S = 0.25
+_NICE = 10
 _ASK_S = 3.0
 _STOP_S = 9.0  # for all to end, when a person has asked for it
 _FINISH_S = 24.0  # for all to end, when the run is done
@@ -33,16 +34,20 @@ class LocalRun:
         words: of the command line, which every process is given.
         directory: of the run.
         learns: whether there is something left to learn.
+        lockstep: whether the robot waits for each command. Otherwise the learner lets the actor go first.
     """
 
-    def __init__(self, settings: Settings, words: Sequence[str], directory: Path, learns: bool = True) -> None:
+    def __init__(
+        self, settings: Settings, words: Sequence[str], directory: Path, learns: bool = True, lockstep: bool = True
+    ) -> None:
         self._settings, self._directory = settings, directory
         simulated = settings.robot.stand_in is not None
         # One that died in front of a real robot may have been in a fault: somebody must look before it moves again.
         again = () if simulated else ("actor.armed_at_start=false",)
         specs = [ChildSpec(SIM, [SIM, *words, "resume=auto"])] if simulated else []
         if learns:
-            specs.append(ChildSpec(LEARNER, [LEARNER, *words, "resume=auto"]))
+            polite = () if lockstep else (f"learner.nice={_NICE}",)  # a person's own word comes after it
+            specs.append(ChildSpec(LEARNER, [LEARNER, *polite, *words, "resume=auto"]))
             specs.append(ChildSpec(ACTOR, [ACTOR, *words, "resume=auto"], restart_words=again))
         self._names = [spec.name for spec in reversed(specs)]  # in the order of their ends: the sim last
         self._rearm = Rearm(lambda: self._ask("status"), lambda: self._ask("arm"), self._tell_of_actor)

@@ -39,6 +39,7 @@ class PolicySource:
         received: snapshots accepted.
         refused: snapshots not accepted, by reason.
         age: time that a policy had been here when it acted [s].
+        swap: time from finding a snapshot in the queue to acting with it [s].
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class PolicySource:
     ) -> None:
         self.received = 0
         self.refused: dict[Reason, int] = dict.fromkeys(REASONS, 0)
-        self.age = Histogram()
+        self.age, self.swap = Histogram(), Histogram()
         self._subscriber, self._problem, self._seed = subscriber, problem, seed
         self._archive, self._tell = archive, tell
         self._rng = np.random.default_rng()
@@ -99,7 +100,11 @@ class PolicySource:
 
     def newest(self) -> Policy:
         """For each tick: never waits."""
-        self.take(self._subscriber.poll())
+        before_s = time.monotonic()
+        snapshot = self._subscriber.poll()
+        if snapshot is not None:
+            self.take(snapshot)
+            self.swap.add(time.monotonic() - before_s)
         return self.current()
 
     def current(self) -> Policy:
@@ -161,6 +166,7 @@ class PolicySource:
             "policy_newest": float(newest.version if newest else NO_VERSION),
             "policies_not_archived": float(self._archive.errors),
             **self.age.summary("policy_age_s"),
+            **self.swap.summary("policy_swap_ms", 1e3),
         }
 
     def _make(self, snapshot: PolicySnapshot) -> Policy:

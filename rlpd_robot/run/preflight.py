@@ -30,10 +30,12 @@ class Plan:
     Attributes:
         task: at hand.
         demos: figures of the prior data, or None.
+        lockstep: whether the robot waits for each command.
     """
 
     task: Task
     demos: StoreSummary | None
+    lockstep: bool
 
 
 def preflight(settings: Settings, words: Sequence[str], build: Build) -> Plan:
@@ -57,13 +59,13 @@ def preflight(settings: Settings, words: Sequence[str], build: Build) -> Plan:
     if settings.robot.stand_in is not None:
         listening["link.robot"] = link.robot
     check_free(listening, settings.security)
-    problem = _meet_robot(settings, words, build, task)
+    problem, lockstep = _meet_robot(settings, words, build, task)
     if demos is not None:
         demos.check(problem)
-    return Plan(task, demos.summary() if demos is not None else None)
+    return Plan(task, demos.summary() if demos is not None else None, lockstep)
 
 
-def _meet_robot(settings: Settings, words: Sequence[str], build: Build, task: Task) -> ProblemSpec:
+def _meet_robot(settings: Settings, words: Sequence[str], build: Build, task: Task) -> tuple[ProblemSpec, bool]:
     """Connect to the robot, or to its stand-in for a moment, and see whether task and safety limits fit it."""
     with ExitStack() as stack:
         stand_in = None
@@ -76,7 +78,7 @@ def _meet_robot(settings: Settings, words: Sequence[str], build: Build, task: Ta
         spec = _connect(driver, stand_in, settings.actor.connect_s)
     problem = problem_of(task, spec)
     SafetyLimits.of_robot(settings.safety, spec, settings.robot.stand_in is not None or driver.lockstep)
-    return problem
+    return problem, driver.lockstep
 
 
 def _connect(driver: Driver, stand_in: Child | None, timeout_s: float) -> RobotSpec:

@@ -127,6 +127,7 @@ class Session:
             before_step=self._before_step,
             stop_requested=stop,
             watchdog=settings.watchdog,
+            deadline=settings.actor.late,
             verdict=self._verdict,
         )
         paced = driver.lockstep and wanted.pace > 0

@@ -12,6 +12,7 @@ from rlpd_robot.robot.deadline import Deadline
 from rlpd_robot.robot.safety import SafetySettings
 from rlpd_robot.robot.watchdog import WatchdogSettings
 from rlpd_robot.run.doctor.settings import DoctorSettings
+from rlpd_robot.run.realtime import MAX_PRIORITY
 from rlpd_robot.run.record_settings import RecordSettings
 from rlpd_robot.run.supervise_settings import SuperviseSettings
 from rlpd_robot.wire.security import Security
@@ -64,6 +65,8 @@ class ActorSettings:
             and armed it: how the supervisor starts one on a real robot again.
         deadline_miss: what is sent in the place of a late action: hold, reuse or decay (`robot/deadline.py`).
         deadline: an action that comes longer than this after its state is late [control periods].
+        cpu: the core to run on, by the wall clock; none: any.
+        realtime_priority: by the wall clock, of SCHED_FIFO, where that is permitted; 0: as any other process.
     """
 
     greedy_every: int = 0
@@ -73,9 +76,13 @@ class ActorSettings:
     armed_at_start: bool = True
     deadline_miss: str = "hold"
     deadline: float = 1.0
+    cpu: int | None = None
+    realtime_priority: int = 20
 
     def __post_init__(self) -> None:
         _at_least("actor.greedy_every", self.greedy_every, 0)
+        if not 0 <= self.realtime_priority <= MAX_PRIORITY:
+            raise ConfigError("actor.realtime_priority", self.realtime_priority, f"between 0 and {MAX_PRIORITY}")
         for key in ("connect_s", "policy_s", "journal_mb"):
             if not getattr(self, key) > 0:
                 raise ConfigError(f"actor.{key}", getattr(self, key), "above 0")
@@ -97,14 +104,18 @@ class LearnerSettings:
         metrics_s: time between two rows of metrics [s].
         checkpoint_every: transitions between two checkpoints; 0: only at the end.
         checkpoints_kept: newest checkpoints that stay on disk.
+        nice: how far to let other processes go first, 0 to 19; `train` says 10 where a robot moves by the wall clock.
     """
 
     publish_every: int = 50
     metrics_s: float = 1.0
     checkpoint_every: int = 2000
     checkpoints_kept: int = 3
+    nice: int = 0
 
     def __post_init__(self) -> None:
+        if not 0 <= self.nice <= 19:
+            raise ConfigError("learner.nice", self.nice, "between 0 and 19")
         _at_least("learner.publish_every", self.publish_every, 1)
         _at_least("learner.checkpoint_every", self.checkpoint_every, 0)
         _at_least("learner.checkpoints_kept", self.checkpoints_kept, 1)

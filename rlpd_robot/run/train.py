@@ -37,7 +37,7 @@ def train(settings: Settings, config_text: str, words: Sequence[str], build: Bui
     (directory / "config.yaml").write_text(config_text)
     start = time.monotonic() - wall_before_s(directory)
     learned = is_finished(settings)
-    run = LocalRun(settings, words, directory, learns=not learned)
+    run = LocalRun(settings, words, directory, not learned, plan.lockstep)
     try:
         try:
             if not learned:

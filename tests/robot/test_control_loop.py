@@ -459,3 +459,21 @@ def test_a_robot_beyond_a_hard_limit_is_not_armed():
     loop.hold()
     with pytest.raises(ArmRefusedError, match="beyond its hard limit"):
         loop.arm()
+
+
+def test_a_transition_is_handed_on_before_the_next_command_leaves_and_what_that_costs_is_told():
+    loop, driver, _, clock = real_time(task=FakeTask(horizon=6))
+    seen = []
+
+    class Slow:
+        def on_transition(self, transition):
+            seen.append((transition.sequence, len(driver.sent)))
+            clock.advance(0.004)
+
+        def on_episode(self, summary):
+            seen.append("end")
+
+    loop._subscribers = (Slow(),)
+    loop.run_episode(0, seed=1, explore=False)
+    assert seen == [(0, 1), (1, 2), (2, 3), (3, 4), (4, 5), (5, 6), "end"]
+    assert loop.stats()["record_ms_max"] == pytest.approx(4.0)

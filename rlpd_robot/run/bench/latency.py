@@ -1,15 +1,17 @@
 """`rlpd-robot bench latency`: how late, with real processes on this machine's cores.
 
 Policy server and a raw ZeroMQ echo are asked in turn, in one run, with the same bytes, so that whatever else the
-machine does falls on both alike. The control loop drives a robot behind its server in another process, alone and beside
-a learner at full load.
+machine does falls on both alike. The whole actor (journal, links, policies that come meanwhile) drives a robot behind
+its server in another process, alone and beside its learner, which is owed more updates than it can make.
 """
 
+import json
 import os
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +21,15 @@ from numpy.typing import NDArray
 
 from rlpd_robot.errors import PeerTimeoutError
 from rlpd_robot.policy.numpy_actor import NumpyActor
-from rlpd_robot.run.bench.latency_parts import Part
+from rlpd_robot.policy.snapshot_file import save_snapshot
+from rlpd_robot.robot.control_loop import STAGES
+from rlpd_robot.run.bench.latency_parts import Part, bench_problem, write_demos
 from rlpd_robot.run.bench.networks import random_network
-from rlpd_robot.run.evaluate import Build
+from rlpd_robot.run.evaluate import POLICY, Build
 from rlpd_robot.run.ports import free_addresses
 from rlpd_robot.run.processes import Child
 from rlpd_robot.run.settings import Settings
-from rlpd_robot.wire.policy_channel import PolicyPublisher
+from rlpd_robot.wire.policy_channel import PolicyPublisher, PolicySubscriber
 from rlpd_robot.wire.policy_protocol import Request, pack_request, unpack_reply
 from rlpd_robot.wire.sockets import ANY_PORT, Options, dial, make_socket
 
@@ -35,9 +39,15 @@ AIMS = {"ratio_p50": 1.3, "ratio_p99": 2.0, "lateness_alone_p99_ms": 1.0, "laten
 _OBSERVATION, _ACTION = 39, 28  # the door's
 _WARM_UP = 500  # rounds
 _SWAPS = 20
+_TOLD = 3  # sentences of an actor
 _PERIODS_HZ = (50, 100, 500)
 _START_S = 60.0
-_LOAD_S = 20.0  # processor time after which a learner has compiled and is at work
+_LEARNER_S = 240.0  # to compile and clone
+_POLITE = ("learner.nice=10",)  # as `train` starts it where a robot moves by the wall clock
+_BUSY = ("agent.clone_updates=10", "agent.utd=40", "learner.publish_every=2", "run.env_steps=100000000")
+"""It falls behind, and is at full load; and it publishes a policy some times a second."""
+
+_STAGES = (*STAGES, "response", "policy_swap", "command_age")
 _QUANTILES = {"p50": 50.0, "p99": 99.0, "p999": 99.9}
 
 Figures = dict[str, float]
@@ -49,13 +59,12 @@ def run_bench(settings: Settings, words: Sequence[str], build: Build) -> dict[st
     Raises:
         ChildError, PeerTimeoutError: a process failed.
     """
-    seconds = settings.latency.seconds
     with tempfile.TemporaryDirectory(prefix="rlpd-latency-") as folder:
         report = _measure_server(settings.latency.rounds, words, Path(folder))
-        alone = {str(hertz): _measure_loop(hertz, seconds) for hertz in _PERIODS_HZ}
-        with ExitStack() as stack:
-            stack.callback(_start_learner(words, Path(folder)).end, _START_S)
-            loaded = {str(hertz): _measure_loop(hertz, seconds) for hertz in _PERIODS_HZ}
+        alone, loaded = (
+            {str(hertz): _measure_actor(hertz, settings, Path(folder), given) for hertz in _PERIODS_HZ}
+            for given in (None, words)
+        )
     lateness: dict[str, Any] = {**_only(alone["100"], "lateness_ms")}
     lateness |= {
         name: {hertz: _only(one, "lateness_ms") for hertz, one in runs.items()}
@@ -84,15 +93,16 @@ def table(report: Mapping[str, Any]) -> str:
     lines.append(f"{'at 100 Hz [ms]':26} {'p50':>9} {'p99':>9} {'p99.9':>9}")
     for name in ("alone", "loaded"):
         one = report["loops"][name]["100"]
-        stages = ("policy_ms", "filter_ms", "send_ms", "response_ms", "command_age_ms")
-        lines += [_row(f"{stage.removesuffix('_ms')}, {name}", _only(one, stage)) for stage in stages]
-    faults = [
-        f"{hertz} Hz, {name}: {one['fault']}"
-        for name, runs in report["loops"].items()
-        for hertz, one in runs.items()
-        if one["fault"]
-    ]
-    lines += faults
+        lines += [_row(f"{stage}, {name}", _only(one, f"{stage}_ms")) for stage in _STAGES]
+    for name, runs in report["loops"].items():
+        for hertz, one in runs.items():
+            lines += [f"{hertz} Hz, {name}: {sentence}" for sentence in one["said"][:_TOLD]]
+            if one["faults"]:
+                lines.append(
+                    f"{hertz} Hz, {name}: {one['faults']:.0f} faults, after each of which it went on by itself"
+                )
+    used = ", ".join(f"{one['learner_cores']:.2f} at {hertz} Hz" for hertz, one in report["loops"]["loaded"].items())
+    lines.append(f"cores that the learner kept busy: {used}")
     lines.append(f"cores={report['cores']} missed aims: {', '.join(report['missed']) or 'none'}")
     return "\n".join(lines)
 
@@ -162,33 +172,52 @@ class _Asker:
                 raise PeerTimeoutError("the policy server", self._address, _START_S, f"It never got policy {version}.")
 
 
-def _measure_loop(hertz: int, seconds: float) -> dict[str, Any]:
-    """One episode of the control loop at this rate: its figures and the robot's."""
-    (address,) = free_addresses(1)
-    robot = Part("robot", address, hertz)
-    try:
-        loop = Part("loop", address, seconds)
-        try:
-            figures = loop.report(_START_S + 2 * seconds)
-        finally:
-            loop.kill()
+def _measure_actor(hertz: int, settings: Settings, folder: Path, words: Sequence[str] | None) -> dict[str, Any]:
+    """The actor at this rate: its figures and the robot's; with the words of a learner, beside that at full load."""
+    robot_address, data, policy, control = free_addresses(4)
+    run = folder / f"{hertz}-{'alone' if words is None else 'loaded'}"
+    run.mkdir()
+    with ExitStack() as stack:
+        learner = None
+        if words is None:
+            problem = bench_problem(hertz)
+            network = random_network(problem.observation_size, problem.action_size, problem.fingerprint)
+            save_snapshot(run / POLICY, network)  # the actor finds it there
+        else:
+            write_demos(run / "demos.zarr", hertz)
+            own = (f"link.data={data}", f"link.policy={policy}", f"run.root={run}", "run.name=learner")
+            demos = f"run.demos={run / 'demos.zarr'}"
+            learner = Child("learner", ["learner", *_POLITE, *words, *_BUSY, *own, demos], run)
+            stack.callback(learner.end, _START_S)
+            _wait_for_policy(learner, policy)
+        robot = Part("robot", robot_address, hertz)
+        stack.callback(robot.kill)
+        link = {"robot": robot_address, "data": data, "policy": policy, "control": control, "timeout_s": 0.5}
+        options = {"link": link, "actor": asdict(settings.actor)}
+        began_s, worked_s = time.monotonic(), learner.processor_s if learner is not None else 0.0
+        actor = Part("actor", run, max(2, round(hertz * settings.latency.seconds)), json.dumps(options))
+        stack.callback(actor.kill)
+        figures = actor.report(_START_S + 2 * settings.latency.seconds)
+        cores = 0.0
+        if learner is not None:
+            learner.check()
+            cores = (learner.processor_s - worked_s) / (time.monotonic() - began_s)
         theirs = robot.end()
-        age = {key: value for key, value in theirs.items() if key.startswith("command_age")}
-        return {**figures, **age, **{f"robot_{key}": value for key, value in theirs.items()}}
-    finally:
-        robot.kill()
+    theirs.pop("said")
+    said = [line for line in figures.pop("said") if line.startswith(("Robot stopped", "not permitted"))]
+    age = {key: value for key, value in theirs.items() if key.startswith("command_age")}
+    robots = {f"robot_{key}": value for key, value in theirs.items()}
+    return {**figures, **age, **robots, "learner_cores": cores, "said": said}
 
 
-def _start_learner(words: Sequence[str], folder: Path) -> Child:
-    """A learner that clones without end: every core as busy as its updates can make it."""
-    data, policy = free_addresses(2)
-    own = ["agent.clone_updates=100000000", f"link.data={data}", f"link.policy={policy}", f"run.root={folder / 'runs'}"]
-    learner = Child("learner", ["learner", *words, *own], folder)
-    deadline = time.monotonic() + _START_S
-    while learner.processor_s < _LOAD_S and time.monotonic() < deadline:
-        learner.check()
-        time.sleep(0.2)  # between two looks
-    return learner
+def _wait_for_policy(learner: Child, address: str) -> None:
+    """Until it has compiled and cloned, and has published."""
+    deadline = time.monotonic() + _LEARNER_S
+    with closing(PolicySubscriber(address)) as subscriber:
+        while subscriber.poll(0.5) is None:
+            learner.check()
+            if time.monotonic() > deadline:
+                raise PeerTimeoutError("the learner", address, _LEARNER_S, "Try a smaller agent.")
 
 
 def _timed(call: Callable[[bytes], object], request: bytes) -> float:

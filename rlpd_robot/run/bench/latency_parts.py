@@ -1,40 +1,54 @@
-"""The processes that `bench latency` measures: an echo, a robot behind its server, a control loop that drives it."""
+"""The processes that `bench latency` measures: an echo, a robot behind its server, the actor that drives it."""
 
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import zmq
 from numpy.typing import NDArray
 
-from rlpd_robot.errors import ChildError, FaultError
-from rlpd_robot.policy.numpy_actor import NumpyActor
+from rlpd_robot.agent.config import AgentConfig
+from rlpd_robot.data.demo_store import StoreWriter
+from rlpd_robot.errors import ChildError
+from rlpd_robot.policy.base import ScriptedPolicy
 from rlpd_robot.robot.control_loop import ControlLoop
-from rlpd_robot.robot.episode import EpisodeSummary
-from rlpd_robot.robot.fake import FakeTask, fake_spec
+from rlpd_robot.robot.fake import FakeDriver, FakeTask, fake_spec
 from rlpd_robot.robot.safety import SafetyLimits, SafetySettings
 from rlpd_robot.robot.server import RobotServer
 from rlpd_robot.robot.task import problem_of
 from rlpd_robot.robot.zmq_driver import ZmqDriver
-from rlpd_robot.run.bench.networks import random_network
-from rlpd_robot.run.stopping import stop_on_signals
+from rlpd_robot.run.actor import STATUS, run_actor
+from rlpd_robot.run.collect import EpisodeCollector
+from rlpd_robot.run.realtime import come_first
+from rlpd_robot.run.settings import ActorSettings, RobotSettings, RunSettings, Settings
+from rlpd_robot.run.stopping import SUPERVISOR, stop_on_signals
+from rlpd_robot.spec import ProblemSpec
 from rlpd_robot.timing import Histogram, SystemClock
-from rlpd_robot.types import Transition
+from rlpd_robot.types import RobotState
 from rlpd_robot.wire.policy_protocol import MAX_REQUEST_BYTES
+from rlpd_robot.wire.settings import LinkSettings
 from rlpd_robot.wire.sockets import listen, make_socket
 
 _END_S = 15.0
 _JOINTS = 12
+_ROBOT_PRIORITY = 50
+_HORIZON = 200  # control periods of an episode
+_DEMOS = 5  # episodes
 _LOOK_MS = 200
 
 
 class Part:
-    """One of this module's functions in a process of its own; it ends by a line of JSON, its report."""
+    """One of this module's functions in a process of its own; its last line is its report in JSON.
+
+    "said" in the report: the lines before it.
+    """
 
     def __init__(self, name: str, *arguments: object) -> None:
         self._name = name
@@ -42,7 +56,7 @@ class Part:
             [sys.executable, "-m", __name__, name, *map(str, arguments)],
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+            env={**os.environ, "OPENBLAS_NUM_THREADS": "1", SUPERVISOR: str(os.getpid())},
         )
 
     def report(self, timeout_s: float) -> dict[str, Any]:
@@ -57,8 +71,9 @@ class Part:
             raise ChildError(self._name, f"did not end within {timeout_s:g} s", "") from error
         if self._process.returncode != 0:
             raise ChildError(self._name, f"ended ({self._process.returncode})", text)
-        value: dict[str, Any] = json.loads(text.splitlines()[-1])
-        return value
+        *said, last = text.splitlines()
+        value: dict[str, Any] = json.loads(last)
+        return {**value, "said": said}
 
     def end(self) -> dict[str, Any]:
         """Ask it to end; its report."""
@@ -120,7 +135,8 @@ class _Robot:
 
 
 def robot(address: str, hertz: str) -> dict[str, float]:
-    """A robot behind its server, in real time."""
+    """A robot behind its server, in real time; before everything else, since it stands for another computer."""
+    come_first(None, _ROBOT_PRIORITY)
     one = _Robot(float(hertz))
     server = RobotServer(one, address, lockstep=False)
     try:
@@ -130,48 +146,67 @@ def robot(address: str, hertz: str) -> dict[str, float]:
         server.close()
 
 
-class _Stages:
-    """Subscriber: the time that each stage of a tick takes, from the stamps of its transition."""
+class _Timed(FakeTask):
+    """Asks the process to end after so many observations."""
 
-    names = ("policy", "filter", "send")
+    def __init__(self, observations: int, stop: threading.Event) -> None:
+        super().__init__(_HORIZON, _JOINTS)
+        self._left, self._stop = observations, stop
 
-    def __init__(self) -> None:
-        self.times = {name: Histogram() for name in self.names}
-
-    def on_transition(self, transition: Transition) -> None:
-        stamps = transition.stamps_s
-        for name, start, end in zip(self.names, stamps, stamps[1:], strict=False):
-            self.times[name].add(end - start)
-
-    def on_episode(self, summary: EpisodeSummary) -> None:
-        pass
+    def observe(self, state: RobotState) -> NDArray[np.float32]:
+        self._left -= 1
+        if self._left <= 0:
+            self._stop.set()
+        return super().observe(state)
 
 
-def loop(address: str, seconds: str) -> dict[str, float]:
-    """The control loop against that robot, with a network of the size that is trained."""
-    stop, driver = stop_on_signals(), ZmqDriver(address)
-    try:
-        spec = driver.connect(30.0)
-        task = FakeTask(horizon=max(1, round(float(seconds) / spec.period_s)), size=_JOINTS)
-        problem = problem_of(task, spec)
-        network = random_network(problem.observation_size, problem.action_size, problem.fingerprint)
-        policy, stages = NumpyActor(network, np.random.default_rng(0)), _Stages()
-        limits = SafetyLimits.from_settings(SafetySettings("range"), spec)
-        control = ControlLoop(
-            driver, task, problem, limits, lambda: policy, "bench", SystemClock(), (stages,), stop_requested=stop
-        )
-        control.warm_up()
-        fault = ""
-        try:
-            control.run_episode(0, 0, explore=True)
-        except FaultError as error:  # too slow for its own watchdog: the report says so
-            fault = str(error)
-        summaries = (times.summary(f"{name}_ms", 1e3) for name, times in stages.times.items())
-        figures = {key: value for summary in summaries for key, value in summary.items()}
-        return {**control.stats(), **figures, "steps": float(control.next_sequence), "fault": fault}  # type: ignore[dict-item]
-    finally:
-        driver.close()
+def actor(folder: str, periods: str, options: str) -> dict[str, Any]:
+    """The actor, whole: journal, link to a learner, policies that come while it acts.
+
+    Args:
+        folder: of the run.
+        periods: how many to act.
+        options: JSON; "link": where the robot and a learner are, "actor": its settings.
+    """
+    given = json.loads(options)
+    run, stop = Path(folder), stop_on_signals()
+    settings = Settings(
+        robot=RobotSettings(
+            "bench", {}, stand_in={}
+        ),  # nobody near it who could arm: after a fault it goes on by itself
+        task={},
+        agent=AgentConfig(),
+        safety=SafetySettings("range", none_because="a robot that exists in this bench only"),
+        link=LinkSettings(**given["link"]),
+        run=RunSettings(name=run.name, root=str(run.parent)),
+        actor=ActorSettings(**given["actor"]),
+    )
+    run_actor(settings, ZmqDriver(settings.link.robot), _Timed(int(periods), stop), stop)
+    figures: dict[str, Any] = json.loads((run / STATUS).read_text())
+    return figures
+
+
+def bench_problem(hertz: float) -> ProblemSpec:
+    """What robot and task of these parts look like."""
+    return problem_of(FakeTask(_HORIZON, _JOINTS), fake_spec(1.0 / hertz, _JOINTS))
+
+
+def write_demos(path: Path, hertz: float) -> None:
+    """Episodes of the robot's, for a learner to start from."""
+    driver, task = FakeDriver(period_s=1.0 / hertz, size=_JOINTS), FakeTask(_HORIZON, _JOINTS)
+    collector = EpisodeCollector()
+    spec = driver.connect(0.0)
+    policy = ScriptedPolicy(lambda seen: -np.clip(seen[:_JOINTS], -1.0, 1.0))
+    limits = SafetyLimits.from_settings(SafetySettings("range"), spec)
+    loop = ControlLoop(
+        driver, task, problem_of(task, spec), limits, lambda: policy, "demos", SystemClock(), subscribers=(collector,)
+    )
+    with StoreWriter(path, problem_of(task, spec)) as writer:
+        for i in range(_DEMOS):
+            loop.run_episode(i, i, explore=False)
+            assert collector.last is not None
+            writer.append(collector.last)
 
 
 if __name__ == "__main__":
-    print(json.dumps({"echo": echo, "robot": robot, "loop": loop}[sys.argv[1]](*sys.argv[2:])), flush=True)  # type: ignore[operator]
+    print(json.dumps({"echo": echo, "robot": robot, "actor": actor}[sys.argv[1]](*sys.argv[2:])), flush=True)  # type: ignore[operator]
