@@ -1,5 +1,6 @@
 """`rlpd-robot VERB …`: each verb imports its own module when it is called, so that help answers at once."""
 
+import errno
 import json
 import os
 import sys
@@ -39,6 +40,10 @@ examples:
 """
 
 
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
+"""Of a disk that is full, over its quota, read-only or broken."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; the exit status: 0 done, 1 it failed at what it tried, 2 it was asked wrongly."""
     words = list(sys.argv[1:] if arguments is None else arguments)
@@ -62,6 +67,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RlpdRobotError as error:
         print(f"rlpd-robot {words[0]}: {error}", file=sys.stderr)
         return 1 if isinstance(error, FaultError | PeerTimeoutError | ChildError) else 2
+    except OSError as error:
+        if error.errno not in _DISK:
+            raise
+        print(f"rlpd-robot {words[0]}: the disk refuses: {error}. Make room on it, then start again.", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 130
 

@@ -22,6 +22,7 @@ from rlpd_robot.run.metrics import MetricsWriter, Severity, elapsed_s
 from rlpd_robot.run.prior_data import open_demos
 from rlpd_robot.run.realtime import go_last
 from rlpd_robot.run.resume import Resumption, newest_version
+from rlpd_robot.run.saying import say
 from rlpd_robot.run.settings import Settings
 from rlpd_robot.run.trainer import Trainer
 from rlpd_robot.spec import ProblemSpec
@@ -110,9 +111,7 @@ class Learner:
     def run(self) -> None:
         """From the first demonstration to the last update, then on until `stop`."""
         link = self._settings.link
-        print(
-            f"learner of run '{self._settings.run.name}' listens at {link.data}, publishes at {link.policy}", flush=True
-        )
+        say(f"learner of run '{self._settings.run.name}' listens at {link.data}, publishes at {link.policy}")
         problem = self._wait_for_problem()
         if problem is None:
             return

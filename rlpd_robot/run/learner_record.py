@@ -10,6 +10,7 @@ import numpy as np
 
 from rlpd_robot.run.learner_status import write_status
 from rlpd_robot.run.metrics import MetricsWriter, wall_before_s
+from rlpd_robot.run.saying import say
 from rlpd_robot.run.settings import Settings
 from rlpd_robot.run.trainer import Trainer
 from rlpd_robot.types import Segment
@@ -114,7 +115,7 @@ class LearnerRecord:
         self._metrics.row(row)
         if now >= self._next_line_s:
             self._next_line_s = now + _LINE_S
-            print(_line(row), flush=True)
+            say(_line(row))
 
     def status(self, trainer: Trainer, **figures: Any) -> None:
         """Replace the status file, whole or not at all."""

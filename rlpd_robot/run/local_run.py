@@ -1,5 +1,6 @@
 """The processes of one run on this machine, kept running, and shown while they learn."""
 
+import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from rlpd_robot.run.arm_key import ArmKey
 from rlpd_robot.run.evaluate import POLICY, Build, Evaluation, evaluate, seeds_of
 from rlpd_robot.run.learner_status import is_finished
 from rlpd_robot.run.live_view import LiveView
-from rlpd_robot.run.metrics import Severity, append_event
+from rlpd_robot.run.metrics import EVENTS, Severity, append_event
 from rlpd_robot.run.rearm import Rearm
 from rlpd_robot.run.settings import Settings
 from rlpd_robot.run.supervisor import ChildSpec, Supervisor
@@ -127,7 +128,10 @@ class LocalRun:
         return ask(link.control, word, {}, _ASK_S, self._settings.security)
 
     def _tell(self, severity: Severity, name: str, text: str) -> None:
-        append_event(self._directory, severity, name, text)
+        try:
+            append_event(self._directory, severity, name, text)
+        except OSError as error:  # a full disk: whoever is watched is watched on
+            print(f"{severity.upper()} {name}: {text}\n(not in {EVENTS}: {error})", file=sys.stderr, flush=True)
 
     def _tell_of_actor(self, severity: Severity, text: str) -> None:
         self._tell(severity, ACTOR, text)

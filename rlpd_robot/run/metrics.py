@@ -27,6 +27,7 @@ Every line is appended by one write, so that several processes may share events.
 of a write leaves a torn line, which every reader here passes over, as it does an empty one.
 """  # noqa: E501
 
+import errno
 import json
 import math
 import os
@@ -84,9 +85,8 @@ class LineFile:
     def _write(self, data: bytes) -> None:
         written = os.write(self._fd, data)
         if written != len(data):
-            raise OSError(
-                f"Only {written} of {len(data)} bytes could be appended to {str(self._path)!r}: is its disk full?"
-            )
+            problem = f"only {written} of {len(data)} bytes could be appended"
+            raise OSError(errno.ENOSPC, problem, str(self._path))
 
 
 class MetricsWriter:

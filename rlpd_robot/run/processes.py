@@ -12,7 +12,8 @@ from rlpd_robot import liveness
 from rlpd_robot.errors import ChildError
 from rlpd_robot.run.stopping import SUPERVISOR
 
-_LAST_WORDS = 600  # characters of a child's log that its end is reported with
+_LAST_WORDS = 600  # characters at most that the end of a child is reported with
+_END = 8000  # bytes at the end of its log in which they are looked for
 
 _alive: "set[Child]" = set()
 
@@ -121,12 +122,17 @@ class Child:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def last_words(self) -> str:
-        """The end of its log; nothing of the process before it."""
+        """The sentence that it ended with, else the last line of its log; nothing of the process before it.
+
+        After the sentence a library's threads may have had their say.
+        """
         with open(self.log_path, "rb") as log:
             size = log.seek(0, os.SEEK_END)
-            log.seek(max(self._log_start, size - _LAST_WORDS))
+            log.seek(max(self._log_start, size - _END))
             text = log.read().decode(errors="replace").strip()
-        return text.splitlines()[-1] if text else ""
+        lines = text.splitlines() or [""]
+        last = next((line for line in reversed(lines) if line.startswith("rlpd-robot ")), lines[-1])
+        return last[-_LAST_WORDS:]
 
     def kill(self) -> None:
         """End it at once."""

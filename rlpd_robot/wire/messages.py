@@ -71,7 +71,7 @@ class State:
     """One measurement.
 
     `reply_to`: the highest request or command number that the robot had seen; -1: none. `executed`: number of the
-    command that it was following; -1: none since the reset.
+    command that it was following; -1: none.
     """
 
     kind: ClassVar[str] = "state"

@@ -19,8 +19,9 @@ DEADLINE_S = 800.0  # of a machine that is busy with other things
 @pytest.mark.timeout(DEADLINE_S + 60)
 def test_a_short_storm_loses_nothing(tmp_path: Path, demos: Path) -> None:
     words = ["experiment=point", f"run.demos={demos}", "chaos.faults=11", "chaos.recovery_s=120", "run.seed=1"]
+    words.append(f"chaos.folder='{tmp_path / 'Läufe der 1'}'")  # a space, and a letter beyond ASCII
     done = subprocess.run(
-        [sys.executable, "-m", "rlpd_robot", "bench", "chaos", "--json", *words, f"chaos.folder={tmp_path / 'runs'}"],
+        [sys.executable, "-m", "rlpd_robot", "bench", "chaos", "--json", *words],
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
@@ -37,6 +38,9 @@ def test_a_short_storm_loses_nothing(tmp_path: Path, demos: Path) -> None:
     for phase in report["phases"].values():
         assert phase["consumed"] == phase["committed"] > 0
         assert phase["critic_updates"] == 2 * phase["committed"]
+    assert report["kill_to_commit_s"]["max"] >= report["kill_to_commit_s"]["p50"] > 0
+    assert report["seen_s"]["max"] > 0
+    assert report["journal_ms"]["p99"] >= report["journal_ms"]["p50"] > 0
     last = done.stderr.splitlines()[-1]
     pattern = r"faults=11 executed=\d+ committed=\d+ lost=0 duplicated=0 torn=0 unrecovered=0"
     assert re.fullmatch(pattern, last), last

@@ -23,6 +23,7 @@ from rlpd_robot.robot.task import ActionMap
 from rlpd_robot.run.bench.books import compare, stretches
 from rlpd_robot.run.bench.chaos_faults import Fault, schedule
 from rlpd_robot.run.bench.chaos_run import LIVE, ChaosRun, Struck
+from rlpd_robot.run.bench.journal_cost import journal_cost
 from rlpd_robot.run.bench.learner_book import compare_learner
 from rlpd_robot.run.checkpoint import CHECKPOINTS, fingerprint_of, load_newest
 from rlpd_robot.run.evaluate import Build
@@ -53,16 +54,21 @@ def run_bench(settings: Settings, words: Sequence[str], build: Build) -> dict[st
         phases = {
             name: _phase(name, faults, folder, settings, words) for name, faults in zip(PHASES, dealt, strict=True)
         }
+        problem = DemoStore.open(folder / PHASES[0] / LIVE).problem
+        cost = journal_cost(problem, folder / "cost")
     total = {name: sum(phase[name] for phase in phases.values()) for name in ("faults", "executed", "committed")}
     found = {name: [text for phase in phases.values() for text in phase[name]] for name in _VERDICTS}
     other = [text for phase in phases.values() for text in phase["other"]]
     kills = [s for phase in phases.values() for s in phase["recovery_s"]["kill"]]
+    seen = [s for phase in phases.values() for s in phase["seen_s"]]
     return {
         **total,
         **{name: len(sentences) for name, sentences in found.items()},
         "findings": found,
         "other": other,
         "kill_to_commit_s": _quantiles(kills),
+        "seen_s": _quantiles(seen),
+        "journal_ms": cost,
         "recovery_patience_s": chaos.recovery_s,
         "seed": seed,
         "phases": phases,
@@ -87,9 +93,14 @@ def table(report: Mapping[str, Any]) -> str:
                 lines += [f"  {what} → next commit: p50 {quantiles['p50']:.1f} s, max {quantiles['max']:.1f} s"]
     lines += [f"{name}: {text}" for name, texts in report["findings"].items() for text in texts]
     lines += report["other"]
-    kills = report["kill_to_commit_s"]
-    if kills:
-        lines += [f"kill → next committed transition: p50 {kills['p50']:.1f} s, max {kills['max']:.1f} s"]
+    for what, quantiles in (
+        ("kill → next committed transition", report["kill_to_commit_s"]),
+        ("kill or suspension → report of the supervisor", report["seen_s"]),
+    ):
+        if quantiles:
+            lines += [f"{what}: p50 {quantiles['p50']:.2f} s, max {quantiles['max']:.2f} s"]
+    cost = report["journal_ms"]
+    lines += [f"journalling: p50 {cost['p50']:.2f} ms, p99 {cost['p99']:.2f} ms a tick"]
     names = ("faults", "executed", "committed", *_VERDICTS)
     return "\n".join([*lines, " ".join(f"{name}={report[name]}" for name in names)])
 
@@ -127,6 +138,7 @@ def _phase(
         "faults": len(run.struck),
         "kinds": dict(Counter(_kind(struck.fault) for struck in run.struck)),
         "recovery_s": _recoveries(run.struck),
+        "seen_s": [s.seen_s - s.at_s for s in run.struck if s.seen_s is not None],
         "armed": run.armed,
         "seconds": time.monotonic() - started_s,
     }

@@ -28,7 +28,8 @@ LIVE = "live.zarr"
 _SERVED = {"sim": ("robot",), "learner": ("data", "policy"), "actor": ()}
 """By process, the links on which it listens and others connect."""
 
-_INFLICTED = ("killed by SIGKILL", "was killed, since it hung: suspended")
+_INFLICTED = ("killed by SIGKILL", "suspended (SIGSTOP)", "was killed, since it hung: suspended")
+"""How the supervisor tells of what was done here."""
 
 _LOOK_S = 0.05
 _AIM_S = 0.001  # between two looks for a checkpoint on its way
@@ -49,12 +50,14 @@ class Struck:
         at_s: when it struck [s].
         over_s: when it had ended by itself; as `at_s` where it had not [s].
         recovered_s: when a transition executed after `over_s` was committed [s]; None: not yet.
+        seen_s: when the supervisor reported its process [s]; None: it has not.
     """
 
     fault: Fault
     at_s: float
     over_s: float
     recovered_s: float | None = None
+    seen_s: float | None = None
 
 
 class ChaosRun:
@@ -96,8 +99,8 @@ class ChaosRun:
             link: LinkProxy("broadcast" if link == "policy" else "requests", addresses[link], seed + i)
             for i, link in enumerate(LINKS)
         }
-        run = [f"run.root={folder}", f"run.name={name}", f"sim.lockstep={str(lockstep).lower()}"]
-        self._words = [*words, *run, f"sim.book={self.book}"]
+        run = [_word("run.root", folder), f"run.name={name}", f"sim.lockstep={str(lockstep).lower()}"]
+        self._words = [*words, *run, _word("sim.book", self.book)]
         served = [*self._words, *(f"link.{link}={addresses[link]}" for link in LINKS)]
         reached = [*self._words, *(f"link.{link}={self._proxies[link].address}" for link in LINKS)]
         self._learner_words = ["learner", *served]
@@ -159,7 +162,7 @@ class ChaosRun:
         else:
             at_s = self._befall(fault)
         struck = Struck(fault, at_s, at_s + fault.seconds)
-        self.struck.append(struck)
+        self.struck.append(struck)  # nothing has looked since
         return struck
 
     def recovers(self, patience_s: float) -> bool:
@@ -171,7 +174,7 @@ class ChaosRun:
         Raises:
             ChildError: a process cannot be kept running.
         """
-        until_s = max(struck.over_s for struck in self.struck) + patience_s
+        until_s = max((struck.over_s for struck in self.struck), default=0.0) + patience_s
         return self._until(lambda: all(s.recovered_s is not None for s in self.struck), until_s - time.monotonic())
 
     def own_deaths(self) -> list[tuple[str, str]]:
@@ -286,6 +289,9 @@ class ChaosRun:
 
     def _on_event(self, severity: Severity, name: str, text: str) -> None:
         self.events.append((severity, name, text))
+        for struck in self.struck:
+            if struck.seen_s is None and struck.fault.target == name and text.startswith(_INFLICTED):
+                struck.seen_s = time.monotonic()
 
     def _on_restart(self, name: str) -> None:
         if name == "sim":
@@ -297,6 +303,12 @@ class ChaosRun:
 
     def _ask(self, word: str) -> str:
         return ask(self._control, word, {}, _ASK_S, self._security)
+
+
+def _word(key: str, path: Path) -> str:
+    """A setting; quoted, since a path may hold anything."""
+    text = str(path).replace("'", "\\'")
+    return f"{key}='{text}'"
 
 
 def _signal(child: Child, number: signal.Signals) -> None:
