@@ -5,7 +5,7 @@ the next. `layout` has the format, `store_writer` the commit protocol.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -153,8 +153,13 @@ class DemoStore:
 
     def numbered(self, *, hidden: bool = False) -> Iterator[tuple[int, Segment]]:
         """The same, each with its number. Raises as `episode` does."""
-        for index, rows in read_episodes(self._opened, 0, len(self)):
-            if hidden or index not in self._hidden:
+        return self.some(range(len(self)) if hidden else self.visible)
+
+    def some(self, indices: Collection[int]) -> Iterator[tuple[int, Segment]]:
+        """Those of these numbers, each with its number, in the order of their commits. Raises as `episode` does."""
+        wanted = set(indices)
+        for index, rows in read_episodes(self._opened, min(wanted, default=0), max(wanted, default=-1) + 1):
+            if index in wanted:
                 yield index, to_segment(self._opened, index, rows, self._meta)
 
     def run(self, first: int, stop: int) -> Iterator[Segment]:

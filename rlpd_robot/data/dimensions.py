@@ -24,6 +24,19 @@ def observation_names(problem: ProblemSpec) -> list[str]:
     return [f"observation[{i}]" for i in range(problem.observation_size)]
 
 
+def state_range(problem: ProblemSpec) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(O,) low and high of each observation if it is the robot's state, field by field; unbounded where it is not."""
+    size = problem.observation_size
+    low, high = np.full(size, -np.inf), np.full(size, np.inf)
+    if sum(f.size for f in problem.robot.state) == size:
+        start = 0
+        for f in problem.robot.state:
+            if f.low:
+                low[start : start + f.size], high[start : start + f.size] = f.low, f.high
+            start += f.size
+    return low, high
+
+
 @dataclass(frozen=True)
 class Range:
     """Of one dimension: extremes, mean and standard deviation."""

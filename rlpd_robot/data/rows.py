@@ -83,6 +83,16 @@ def _decode(row: NDArray[np.uint8]) -> str:
     return row.tobytes().rstrip(b"\0").decode(errors="replace")
 
 
+def boot_of(meta: Rows, episode: int) -> str:
+    """Which start of an actor recorded it."""
+    return _decode(meta["meta/boot"][episode])
+
+
+def cause_of(meta: Rows, episode: int) -> str:
+    """Why it ended."""
+    return _decode(meta["meta/cause"][episode])
+
+
 def read_meta(opened: OpenedStore) -> dict[str, NDArray[Any]]:
     """Every committed row of "meta/…".
 
@@ -174,13 +184,13 @@ def to_segment(opened: OpenedStore, episode: int, rows: Rows, meta: Rows) -> Seg
     columns = {key.removeprefix("data/"): values[:-1] for key, values in rows.items()}
     del columns["valid"], columns["observations"], columns["filtered"]
     return Segment(
-        boot=_decode(meta["meta/boot"][episode]),
+        boot=boot_of(meta, episode),
         first_sequence=int(meta["meta/first_sequence"][episode]),
         episode=int(meta["meta/episode"][episode]),
         first_step=0,
         observations=rows["data/observations"],
         ending=ENDINGS[int(meta["meta/ending"][episode])],
-        cause=_decode(meta["meta/cause"][episode]),
+        cause=cause_of(meta, episode),
         **columns,
     )
 

@@ -152,6 +152,16 @@ def _diff(words: Words, configure: Configure) -> int:
     return diff(words.paths[0], words.paths[1], as_json=words.json)
 
 
+def _lint(words: Words, configure: Configure) -> int:
+    from rlpd_robot.run.demos_lint import lint
+
+    path, out = (*words.paths, None)[:2]
+    if (out is not None) != ("--fix" in words.flags):
+        print("usage: rlpd-robot demos lint STORE [--json] [--fix OUT]", file=sys.stderr)
+        return 2
+    return lint(words.paths[0], out, as_json=words.json)
+
+
 def _collect(words: Words, configure: Configure) -> int:
     config = configure()
     settings, text = config.load("collect", words.settings)
@@ -185,6 +195,20 @@ def _export(words: Words, configure: Configure) -> int:
     return run_export(store, out, wanted)
 
 
+def _rewrite(what: str) -> Callable[[Words, Configure], int]:
+    def run(words: Words, configure: Configure) -> int:
+        from rlpd_robot.run.demos_rewrite import RewriteSettings, run_rewrite
+
+        config = configure()
+        wanted, others, _ = config.load_words(RewriteSettings, words.settings, ["task", "robot", "experiment"])
+        given = [word.partition("=")[0] for word in words.settings if word not in others]
+        return run_rewrite(
+            what, words.paths, wanted, given, lambda: config.build(config.load("collect", others)[0].task)
+        )
+
+    return run
+
+
 def _edit(what: str) -> Callable[[Words, Configure], int]:
     def run(words: Words, configure: Configure) -> int:
         from rlpd_robot.run import demos_edit
@@ -213,6 +237,13 @@ VERBS: dict[str, Verb] = {
     "list": Verb("STORE [--json]", "its episodes, one a line", _list, flags=_JSON),
     "stats": Verb("STORE [--json]", "ranges by dimension; lengths, returns, rates", _stats, flags=_JSON),
     "validate": Verb("STORE [--json]", "look for damage, NaN and contradictions", _validate, flags=_JSON),
+    "lint": Verb(
+        "STORE [--json] [--fix OUT]",
+        "what will teach badly, why, and what helps",
+        _lint,
+        paths=(1, 2),
+        flags=_JSON | {"--fix"},
+    ),
     "diff": Verb("STORE STORE [--json]", "what sets two stores apart", _diff, paths=(2, 2), flags=_JSON),
     "seal": Verb("STORE [--json]", "write a digest of the content down, and write no more", _seal, flags=_JSON),
     "collect": Verb(
@@ -227,6 +258,18 @@ VERBS: dict[str, Verb] = {
         settings=True,
     ),
     "export": Verb("STORE OUT format=…", "a store in a format of other programs", _export, paths=(2, 2), settings=True),
+    **{
+        f"edit {what}": Verb(f"{stores} OUT {keys}".rstrip(), summary, _rewrite(what), paths=paths, settings=True)
+        for what, stores, keys, summary, paths in (
+            ("drop", "STORE", "episodes=…", "a new store without them", (2, 2)),
+            ("trim", "STORE", "episodes=… first=… last=…", "… with these steps of them only", (2, 2)),
+            ("split", "STORE", "episodes=… at=…", "… with each of them in two", (2, 2)),
+            ("success", "STORE", "episodes=… value=true|false", "… with their steps labelled so", (2, 2)),
+            ("reward", "STORE", "rewards=task|success|NUMBER", "… with other rewards", (2, 2)),
+            ("ending", "STORE", "episodes=… ending=…", "… with them terminated or truncated", (2, 2)),
+            ("merge", "STORE …", "", "… of all episodes of several", (2, 100)),
+        )
+    },
     "edit hide": Verb(
         "STORE episodes=… reason=…", "no reader learns from them; nothing is lost", _edit("hide"), settings=True
     ),

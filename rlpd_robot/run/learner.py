@@ -19,7 +19,7 @@ from rlpd_robot.run.directory import make_directory, refuse_existing
 from rlpd_robot.run.learner_record import LearnerRecord
 from rlpd_robot.run.live_store import LiveStore
 from rlpd_robot.run.metrics import MetricsWriter, Severity, elapsed_s
-from rlpd_robot.run.prior_data import open_demos
+from rlpd_robot.run.prior_data import open_demos, warnings_of
 from rlpd_robot.run.realtime import go_last
 from rlpd_robot.run.resume import Resumption, newest_version
 from rlpd_robot.run.saying import say
@@ -97,6 +97,9 @@ class Learner:
         self._record = LearnerRecord(settings, self._metrics)
         if store is not None:
             self._record.demo_return = store.summary().mean_normalized_return
+            for line in warnings_of(store):
+                print(line, flush=True)
+                self._tell("warning", line.strip())
         self._checkpointer = Checkpointer(self._directory / CHECKPOINTS, settings.learner.checkpoints_kept)
         self._live: LiveStore | None = None
         self._course: Course | None = None

@@ -15,7 +15,7 @@ from rlpd_robot.robot.task import Task, problem_of
 from rlpd_robot.run.directory import refuse_existing
 from rlpd_robot.run.evaluate import Build
 from rlpd_robot.run.ports import check_free
-from rlpd_robot.run.prior_data import open_demos
+from rlpd_robot.run.prior_data import open_demos, warnings_of
 from rlpd_robot.run.processes import Child
 from rlpd_robot.run.settings import Settings
 from rlpd_robot.spec import ProblemSpec, RobotSpec
@@ -31,11 +31,13 @@ class Plan:
         task: at hand.
         demos: figures of the prior data, or None.
         lockstep: whether the robot waits for each command.
+        warnings: what the checks say of them, line by line.
     """
 
     task: Task
     demos: StoreSummary | None
     lockstep: bool
+    warnings: Sequence[str] = ()
 
 
 def preflight(settings: Settings, words: Sequence[str], build: Build) -> Plan:
@@ -62,7 +64,9 @@ def preflight(settings: Settings, words: Sequence[str], build: Build) -> Plan:
     problem, lockstep = _meet_robot(settings, words, build, task)
     if demos is not None:
         demos.check(problem)
-    return Plan(task, demos.summary() if demos is not None else None, lockstep)
+    if demos is None:
+        return Plan(task, None, lockstep)
+    return Plan(task, demos.summary(), lockstep, warnings_of(demos))
 
 
 def _meet_robot(settings: Settings, words: Sequence[str], build: Build, task: Task) -> tuple[ProblemSpec, bool]:

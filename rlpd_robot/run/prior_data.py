@@ -1,8 +1,13 @@
 """The demonstrations that a run's settings name, checked before anything else is begun."""
 
 from rlpd_robot.data.demo_store import DemoStore
+from rlpd_robot.data.lint.run import lint_store
 from rlpd_robot.errors import ConfigError, StoreError
+from rlpd_robot.run.demos_lint import summary
 from rlpd_robot.run.settings import Settings
+
+MOST_STEPS = 50_000
+"""Transitions that are looked at before training, of which there may be many; it takes about a second."""
 
 
 def open_demos(settings: Settings) -> DemoStore | None:
@@ -25,3 +30,8 @@ def open_demos(settings: Settings) -> DemoStore | None:
             )
         raise StoreError(path, "it holds no episode", "Record or collect demonstrations first.")
     return store
+
+
+def warnings_of(store: DemoStore) -> list[str]:
+    """What somebody who trains on these demonstrations should know: a few lines, or none."""
+    return summary(str(store.path), lint_store(store.path, most_steps=MOST_STEPS))

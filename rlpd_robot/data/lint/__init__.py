@@ -1,0 +1,1 @@
+"""Looking at demonstrations with a practitioner's eye: not what is damaged, but what will teach badly."""
