@@ -69,7 +69,8 @@ class HandNode:
         self._order = sorted(range(len(self._joints)), key=lambda i: self._joints[i])
         self._index = {name: i for i, name in enumerate(self._joints)}
         self._number = self._sequence = self._stopped = 0
-        self._target = np.zeros(len(self._joints))
+        self._nothing = np.full(len(self._joints), np.nan)  # null on the wire: it follows no command
+        self._target = self._nothing
         self._told: bool | None = None
         self._trackers = {f.name: f for f in hand.spec.state if not f.name.startswith(("joint_", "slide_"))}
         self._join()
@@ -144,6 +145,7 @@ class HandNode:
         now, motion = self._now(), self._motion
         if motion.overdue(now):
             motion.hold(now)
+            self._target = self._nothing
             self.counts["own_stops"] += 1
             self._note(Outcome.HELD)
         if motion.phase is Phase.HOLDING and motion.ramp(now) is None:
@@ -152,6 +154,7 @@ class HandNode:
     def _halt(self, why: str) -> None:
         self._stopped = self._stopped + 1 if self._motion.phase is Phase.STOPPED else 0
         self._motion.stop(why)
+        self._target = self._nothing
         if self._stopped < _STOPS:
             self._hand.stop()
             self._note(Outcome.STOP)
@@ -208,7 +211,7 @@ class HandNode:
             self._hand.reset(None if seed < 0 else seed)
             self._motion.reset(self._now())
             self._stopped = 0
-            self._target = np.full(len(self._joints), np.nan)  # it follows nothing yet
+            self._target = self._nothing
             self._note(Outcome.RESET)
         return {"success": True, "message": ""}
 

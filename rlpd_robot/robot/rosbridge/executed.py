@@ -73,13 +73,13 @@ class Executed:
         self._latest, self._echoes, self._transit_s, self._peer = latest, dict(echoes), transit_s, peer
         self._sent: deque[tuple[int, NDArray[np.float64]]] = deque(maxlen=_KEPT)
         self._written: deque[tuple[int, float]] = deque(maxlen=_KEPT)
-        self._unanswered, self._newest = 0, -1
+        self._unanswered = 0
 
     def begin(self) -> None:
         """An episode begins: the robot stands under no command."""
         self._sent.clear()
         self._written.clear()
-        self._unanswered, self._newest = 0, -1
+        self._unanswered = 0
 
     def sent(self, number: int, values: NDArray[np.float64]) -> None:
         """This command (C,) was handed to the connection."""
@@ -91,7 +91,7 @@ class Executed:
         self._unanswered += 1
 
     def at(self, received_s: float) -> int:
-        """Number of the command behind a state that came at this time [s]; -1: none yet.
+        """Number of the command behind a state that came at this time [s]; -1: none.
 
         Raises:
             PeerRefusedError: commands leave and never come back.
@@ -101,9 +101,8 @@ class Executed:
         else:
             left = [number for number, left_s in list(self._written) if left_s + self._transit_s <= received_s]
             number = left[-1] if left else -1
-        if number > self._newest or not self._echoes:
+        if number != -1 or not self._echoes:
             self._unanswered = 0
-        self._newest = max(self._newest, number)
         if self._unanswered >= UNANSWERED:
             topics = ", ".join(sorted({echo.topic for echo in self._echoes.values()}))
             raise PeerRefusedError(
@@ -111,7 +110,7 @@ class Executed:
                 f"{self._unanswered} commands left and none of them came back on {topics}; a server says nothing of a "
                 "wrong field or type, nor a controller of wrong joints",
             )
-        return self._newest
+        return number
 
     def _echoed(self, place: tuple[int, int], echo: EchoReader, received_s: float) -> int:
         heard = self._latest.history(echo.topic, received_s)
