@@ -63,7 +63,7 @@ def finished(wanted: Settings, *kills: tuple[str, int]) -> dict[str, Any]:
     [
         pytest.param([("clone", 1)], id="before anything was published"),
         pytest.param([("update", 7)], id="while the first checkpoint is written"),
-        pytest.param([("admission", 20)], id="between two turns"),
+        pytest.param([("admission", 5)], id="between two turns"),  # of nine at least
         pytest.param([("publication", 4)], id="as a policy is published"),
         pytest.param([("commit", 2)], id="after a commit, before its acknowledgement"),
         pytest.param([("checkpoint", 2)], id="within the first checkpoint"),
