@@ -231,7 +231,8 @@ def _bounds(limits: SafetyLimits, history: History | None) -> list[_Cut]:
     if history is None:
         return [(POSITION, limits.low, limits.high)]
     x, v = history.position, history.velocity
-    low, high = np.minimum(limits.low, x), np.maximum(limits.high, x)  # from outside only inwards
+    stands = np.minimum(np.maximum(x, limits.own_low), limits.own_high)  # x but for rounding
+    low, high = np.minimum(limits.low, stands), np.maximum(limits.high, stands)  # from outside only inwards
     found = [(POSITION, low, high)]
     step, bend, jerk = limits.steps
     rates: list[_Cut] = []

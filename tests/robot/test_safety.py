@@ -84,6 +84,14 @@ def desires(limits, history, kind, draw, random):
 KINDS = st.sampled_from(["any", "leap", "high", "on", "step"])
 
 
+def test_a_robot_that_stands_beyond_its_range_by_rounding_is_held_inside():
+    limits = limits_of(np.full(C, -1.0), np.full(C, 1.0), period_s=0.01)
+    beyond = History.at_rest(np.nextafter(limits.high, 2.0))
+    for asked in (1.0, 3.0):
+        safe, _, _ = filter_command(limits, beyond, Command(np.full(C, asked)), STATE)
+        assert (safe.values == 1.0).all()
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.data(), limits_of_a_robot(), vector(0, 1), st.integers(0, 1 << 30))
 def test_whatever_is_asked_for_the_output_is_finite_and_inside_every_limit(data, limits, share, seed):
