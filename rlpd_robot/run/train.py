@@ -30,12 +30,12 @@ def train(settings: Settings, config_text: str, words: Sequence[str], build: Bui
     With `resume=auto` a run that was left is gone on with; one that had finished goes straight to its evaluation.
     """
     plan = preflight(settings, words, build)
-    print("\n".join(plan.warnings), end="\n" if plan.warnings else "", file=sys.stderr)
     stop = stop_on_signals(_leave_at_once)
     directory = make_directory(settings.run, new=settings.resume == "never")
     make_directory(settings.run, "logs")
     elapsed_s(directory)  # events count from here, not from the first one
     (directory / "config.yaml").write_text(config_text)
+    print("\n".join(plan.warnings), end="\n" if plan.warnings else "", file=sys.stderr)
     start = time.monotonic() - wall_before_s(directory)
     learned = is_finished(settings)
     run = LocalRun(settings, words, directory, not learned, plan.lockstep)
