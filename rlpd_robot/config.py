@@ -52,16 +52,28 @@ USER_FOLDER = "RLPD_ROBOT_CONFIGS"
 
 
 @dataclass
+class _FaultsSchema:
+    """What goes wrong with the stand-in (`sim/faults/plan.py`)."""
+
+    seed: int = 0
+    script: list[Any] = field(default_factory=list)
+    orders: str | None = None
+    log: str | None = None
+
+
+@dataclass
 class _SimSchema:
     """Of the stand-in.
 
     `lockstep`: it waits for each command; otherwise it moves by the wall clock. `book`: file in which it writes down
-    what became of each command. `view`: how to watch it (docs/recording.md).
+    what became of each command. `view`: how to watch it (docs/recording.md). `faults`: what goes wrong with it
+    (docs/dry_run.md).
     """
 
     lockstep: bool = True
     book: str | None = None
     view: str | None = None
+    faults: _FaultsSchema = field(default_factory=_FaultsSchema)
 
 
 @dataclass

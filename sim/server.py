@@ -1,10 +1,17 @@
 """The simulated hand as a robot of its own, behind the robot wire protocol: what `rlpd-robot sim` starts."""
 
 import threading
+import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from rlpd_robot.robot.server import Robot
 from rlpd_robot.robot.server import serve as serve_robot
 from rlpd_robot.wire.security import LOOPBACK_ONLY, Security
+from sim.faults.plan import Plan
+from sim.faults.robot import FaultyRobot
+from sim.faults.server import serve_faulty
 from sim.hand import AdroitHand
 
 
@@ -16,6 +23,7 @@ def serve(
     security: Security = LOOPBACK_ONLY,
     book: str | None = None,
     view: str | None = None,
+    faults: Mapping[str, Any] | None = None,
 ) -> None:
     """Serve one hand until `stop` is set.
 
@@ -28,9 +36,10 @@ def serve(
         security: of the link; loopback alone unless told otherwise.
         book: file to write down what becomes of each command; none: nowhere.
         view: how to watch it, see `sim.view.ViewedHand`; none: not at all.
+        faults: what goes wrong, `{seed, script, orders, log}` of `sim.faults.plan.Plan`; none: nothing.
 
     Raises:
-        ConfigError: no such task, or an address that cannot be used.
+        ConfigError: no such task, an address that cannot be used, or a fault that means nothing.
         MissingPackageError: the models are not installed.
         AddressError: the address is taken.
         StoreError: the book cannot be gone on with.
@@ -38,12 +47,29 @@ def serve(
     """
     path = Path(book) if book is not None else None
     if view is None:
-        return serve_robot(AdroitHand(task), address, lockstep, stop, security, path)
+        return _serve(AdroitHand(task), address, lockstep, stop, security, path, faults)
     from sim.view import ViewedHand  # draws
 
     hand = ViewedHand(task, view)
     print(hand.where, flush=True)
     try:
-        serve_robot(hand, address, lockstep, stop, security, path)
+        _serve(hand, address, lockstep, stop, security, path, faults)
     finally:
         hand.close()
+
+
+def _serve(
+    robot: Robot,
+    address: str,
+    lockstep: bool,
+    stop: threading.Event,
+    security: Security,
+    book: Path | None,
+    faults: Mapping[str, Any] | None,
+) -> None:
+    plan = Plan.of(faults or {}, robot.spec)
+    if plan is None:
+        serve_robot(robot, address, lockstep, stop, security, book)
+    else:
+        faulty = FaultyRobot(robot, plan, None if lockstep else time.monotonic)
+        serve_faulty(faulty, address, lockstep, stop, security, book)

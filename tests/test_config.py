@@ -8,11 +8,19 @@ from rlpd_robot import cli
 from rlpd_robot.config import build, load
 from rlpd_robot.errors import ConfigError, RlpdRobotError, SpecError
 from rlpd_robot.robot.fake import FakeDriver, FakeTask
+from sim.faults.plan import Plan
+from sim.hand import AdroitHand
 
 CONFIGS = Path(__file__).parents[1] / "robot_configs"
 GROUPS = ("agent", "experiment", "link", "robot", "safety", "task", "teleop")
 ROOTS = sorted(path.stem for path in CONFIGS.glob("*.yaml") if path.stem != "base")
-CHOICES = [(group, path.stem) for group in GROUPS for path in sorted((CONFIGS / group).glob("*.yaml"))]
+CHOICES = [
+    (group, path.relative_to(CONFIGS / group).with_suffix("").as_posix())
+    for group in GROUPS
+    for path in sorted((CONFIGS / group).rglob("*.yaml"))
+]
+EXPERIMENTS = [choice for choice in CHOICES if choice[0] == "experiment" and "/" not in choice[1]]
+DRY_RUNS = [choice for group, choice in CHOICES if group == "experiment" and "/" in choice]
 
 
 def refused(*words: str, verb: str = "train") -> str:
@@ -54,13 +62,24 @@ def test_what_a_verb_would_run_with_is_printed(
     assert "name: door-seed41" in shown
 
 
-@pytest.mark.parametrize(("group", "choice"), [c for c in CHOICES if c[0] == "experiment"])
+@pytest.mark.parametrize(("group", "choice"), EXPERIMENTS)
 def test_an_experiment_uses_what_belongs_together(group: str, choice: str) -> None:
     settings, _ = load("train", [f"{group}={choice}"])
     task = build(settings.task)
     assert settings.robot.name == f"adroit_{task.name}"
     assert settings.run.demos is not None
     assert task.name in settings.run.demos
+
+
+@pytest.mark.parametrize("choice", DRY_RUNS)
+def test_every_kind_of_bad_day_can_happen_to_the_hand(choice: str) -> None:
+    settings, _ = load("sim", [f"experiment={choice}", "sim.faults.seed=3"])
+    assert settings.robot.stand_in is not None
+    faults = settings.robot.stand_in["faults"]
+    assert faults["seed"] == 3
+    plan = Plan.of(faults, AdroitHand("pen").spec)
+    assert plan is not None
+    plan.close()
 
 
 @pytest.mark.parametrize(("group", "choice"), [c for c in CHOICES if c[0] == "robot"])
@@ -136,7 +155,7 @@ def test_a_wrong_word_is_refused_in_one_sentence(word: str, sentence: str) -> No
 
 @pytest.mark.parametrize("group", GROUPS)
 def test_a_choice_that_is_not_there_lists_those_that_are(group: str) -> None:
-    choices = ", ".join(choice for g, choice in CHOICES if g == group)
+    choices = ", ".join(choice for g, choice in CHOICES if g == group and "/" not in choice)
     assert refused(f"{group}=nope") == f"Setting '{group}' must be one of {choices}. Received 'nope'."
 
 

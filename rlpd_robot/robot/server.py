@@ -64,9 +64,10 @@ class Robot(Protocol):
     """One robot, on its own computer: what a wrapper of its library must have. One thread owns it.
 
     Optional, and looked for by name: `reset(seed)` goes to a start of episode and may take as long as it needs
-    (without it the robot stays where it is); `advance()` lets one control period pass (a simulator); `ramp_s`, the time
-    in which a command that is a rate is brought to zero before `stop` [s]; `max_speed` (C,), the fastest change of a
-    command that a controller's safety limits may allow [command unit/s].
+    (without it the robot stays where it is); `advance()` lets one control period pass (a simulator); `stopped_because`,
+    why it has stopped by itself, such as a reflex of its controller or its e-stop, "" while it has not; `ramp_s`, the
+    time in which a command that is a rate is brought to zero before `stop` [s]; `max_speed` (C,), the fastest change of
+    a command that a controller's safety limits may allow [command unit/s].
 
     Attributes:
         spec: what it measures and accepts.
@@ -204,6 +205,7 @@ class RobotServer:
             if late > self._period_s:
                 self._counts["missed"] += int(late / self._period_s)
                 origin, index = self._clock.now(), 0
+            self._heed()
             self._watch()
             self._advance()
             self._measure()
@@ -224,6 +226,14 @@ class RobotServer:
 
     def _poll(self, wait_ms: int) -> bool:
         return bool(zmq.zmq_poll([(self._socket, zmq.POLLIN)], wait_ms))  # Socket.poll makes a Poller at each call
+
+    def _heed(self) -> str:
+        """A robot that has stopped by itself is told to stop, and follows nothing before a reset; why it has."""
+        why: str = getattr(self._robot, "stopped_because", "")
+        if why and self._motion.phase is not Phase.STOPPED:
+            self._counts["own_stops"] += 1
+            self._halt(why)
+        return why
 
     def _watch(self) -> None:
         """Without a fresh command the robot follows nothing any more: hold, bring rates to zero, stop."""
@@ -250,9 +260,8 @@ class RobotServer:
 
     def _receive(self) -> bool:
         """Handle one message; False when there is none."""
-        try:
-            frames = self._socket.recv_multipart(zmq.NOBLOCK)
-        except zmq.Again:
+        frames = self._frames()
+        if frames is None:
             return False
         identity, peer = frames[0], f"controller {frames[0][:8].hex()} on {self.address}"
         try:
@@ -265,6 +274,13 @@ class RobotServer:
             self._rubbish.add(error)
             self._send(identity, to_bytes(Refused(str(error))))
         return True
+
+    def _frames(self) -> list[bytes] | None:
+        """Of the next message, its sender first; None: there is none."""
+        try:
+            return self._socket.recv_multipart(zmq.NOBLOCK)
+        except zmq.Again:
+            return None
 
     def _handle(self, identity: bytes, message: AnyMessage) -> None:
         if isinstance(message, Hello):
@@ -314,6 +330,7 @@ class RobotServer:
                 self._counts["refused_order"] += 1
             return
         self._number = message.sequence
+        self._heed()
         problem = self._limits.problem(message.values)
         if problem:
             self._note(Outcome.INVALID, message)
@@ -359,6 +376,12 @@ class RobotServer:
             self._counts["refused_limits"] += 1
             self._send(identity, to_bytes(Refused(mismatch, request=message.request)))
             return
+        if why := self._heed():
+            refusal = f"it does not move before this is over: {why}"
+            self._send(identity, to_bytes(Refused(refusal, request=message.request)))
+            if self._lockstep:
+                self._advance()  # its time passes with requests only, and it shall be over at some time
+            return
         self._pulse.beat("resetting", _RESET_S)
         self._go_to_start(message.seed)
         self._motion.reset(self._clock.now())
@@ -384,9 +407,14 @@ class RobotServer:
     def _measure(self) -> None:
         self._sequence += 1
         # A simulator in lock-step has a clock of its own, so that the same run gives the same stamps.
-        stamp_s = self._sequence * self._period_s if self._lockstep else self._clock.now()
-        self._stamps.append((self._sequence, stamp_s))
-        self._state = to_bytes(State(self._sequence, stamp_s, self._number, self._motion.executed, self._robot.read()))
+        measured_s = self._sequence * self._period_s if self._lockstep else self._clock.now()
+        self._stamps.append((self._sequence, measured_s))
+        values, stamp_s = self._robot.read(), self._stamp(measured_s)
+        self._state = to_bytes(State(self._sequence, stamp_s, self._number, self._motion.executed, values))
+
+    def _stamp(self, measured_s: float) -> float:
+        """What a state tells of when it was measured [s]."""
+        return measured_s
 
     def _check(self, values: dict[str, NDArray[Any]]) -> None:
         want = {f.name: (f.shape, f.dtype) for f in self._spec.state}

@@ -1,0 +1,76 @@
+"""A robot's server with faults of its link and its clock: messages come late, twice, never; stamps are wrong."""
+
+import math
+import threading
+from pathlib import Path
+
+from rlpd_robot.robot.server import RobotServer
+from rlpd_robot.timing import Clock, SystemClock
+from rlpd_robot.wire.security import LOOPBACK_ONLY, Security
+from sim.faults.link import Lane, LinkFault
+from sim.faults.robot import FaultyRobot
+
+
+class FaultyServer(RobotServer):
+    """Arguments as of `RobotServer`. The robot's own judgement of what is stale goes by its true clock."""
+
+    def __init__(
+        self,
+        robot: FaultyRobot,
+        address: str,
+        lockstep: bool,
+        security: Security = LOOPBACK_ONLY,
+        clock: Clock | None = None,
+        key: str = "link.robot",
+        book: Path | None = None,
+    ) -> None:
+        self._plan, self._true = robot.plan, clock or SystemClock()
+        self._up, self._down = Lane[list[bytes]](), Lane[tuple[bytes, bytes]]()
+        super().__init__(robot, address, lockstep, security, self._true, key, book)
+
+    def close(self) -> None:
+        """Release the address and the plan's files."""
+        super().close()
+        self._plan.close()
+
+    def _frames(self) -> list[bytes] | None:
+        now_s = self._true.now()
+        faults = [fault for fault in self._plan.active(LinkFault) if fault.way in ("both", "commands")]
+        while (frames := super()._frames()) is not None:
+            self._up.put(now_s, frames, faults)
+        self._pass_on(now_s)
+        return next(self._up.take(now_s), None)
+
+    def _send(self, identity: bytes, data: bytes) -> None:
+        now_s = self._true.now()
+        faults = [fault for fault in self._plan.active(LinkFault) if fault.way in ("both", "states")]
+        self._down.put(now_s, (identity, data), faults)
+        self._pass_on(now_s)
+
+    def _pass_on(self, now_s: float) -> None:
+        for identity, data in self._down.take(now_s):
+            super()._send(identity, data)
+
+    def _poll(self, wait_ms: int) -> bool:
+        """As before, and no longer than until a message that waits is due."""
+        due_s = min((due for due in (self._up.due_s(), self._down.due_s()) if due is not None), default=math.inf)
+        left_ms = max(0.0, 1e3 * (due_s - self._true.now()))
+        return super()._poll(min(wait_ms, math.ceil(left_ms)) if left_ms < math.inf else wait_ms) or left_ms <= wait_ms
+
+    def _stamp(self, measured_s: float) -> float:
+        return self._plan.stamp(measured_s)
+
+
+def serve_faulty(
+    robot: FaultyRobot, address: str, lockstep: bool, stop: threading.Event, security: Security, book: Path | None
+) -> None:
+    """Serve a robot with faults until `stop` is set.
+
+    Raises:
+        ConfigError, AddressError, StoreError: as `RobotServer`.
+    """
+    server = FaultyServer(robot, address, lockstep, security, book=book)
+    try:
+        server.run(stop)
+    finally:
+        server.close()
