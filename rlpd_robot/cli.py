@@ -5,8 +5,12 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from rlpd_robot.errors import ChildError, FaultError, PeerTimeoutError, RlpdRobotError
+
+if TYPE_CHECKING:  # help answers at once
+    from rlpd_robot.run.settings import Settings
 
 HELP = """\
 rlpd-robot: teach a robot a skill from demonstrations and live practice (RLPD, arXiv:2302.02948)
@@ -23,7 +27,9 @@ usage: rlpd-robot VERB [key=value …]
   arm              a person's word, after a look at the robot: clear the actor's fault
   pin VERSION      have the running actor go back to an earlier policy, and stay with it
   unpin            have the running actor take the newest policy again
-  status           one sentence from the running actor
+  status [RUN]     what runs where and how well, rates, last faults; --json; --check=actor: 0 when it is well
+  logs [RUN]       what the processes of a run have printed; -f: go on
+  supervise VERB   actor, learner, sim or serve, started again when it dies or hangs: for containers and services
   robot-init ADDRESS NAME   write a first robot file and first limits from a running robot; nothing moves
   doctor           is the robot fit to learn on: one verdict a line; --move moves each joint a little, after your yes
   keys DIR         make the keys that let links leave the machine
@@ -207,6 +213,46 @@ def _pin(words: list[str]) -> int:
     return _word("pin", version=words[0])(words[1:])
 
 
+def _status(words: list[str]) -> int:
+    from rlpd_robot.run.status_cli import run_status
+
+    def load_settings(overrides: Sequence[str]) -> "Settings":
+        from rlpd_robot.config import load
+
+        return load("actor", overrides)[0]
+
+    if "--cfg" in words:
+        from rlpd_robot.config import load
+
+        return _show(load("actor", [word for word in words if "=" in word])[1])
+    return run_status(words, load_settings)
+
+
+def _logs(words: list[str]) -> int:
+    from rlpd_robot.run.status_cli import run_logs
+
+    return run_logs(words)
+
+
+def _supervise(words: list[str]) -> int:
+    from rlpd_robot.run.supervise import VERBS, supervise
+
+    if not words or words[0] not in VERBS:
+        print(f"usage: rlpd-robot supervise {'|'.join(VERBS)} [key=value …]", file=sys.stderr)
+        return 2
+    from rlpd_robot.config import load
+
+    verb, overrides = words[0], _without_cfg(words[1:])
+    settings, text = load(verb, overrides)
+    if "--cfg" in words:
+        return _show(text)
+    from rlpd_robot.run.processes import kill_all
+    from rlpd_robot.run.saying import say
+    from rlpd_robot.run.stopping import stop_on_signals
+
+    return supervise(verb, overrides, settings, stop_on_signals(kill_all), say)
+
+
 def _demos(words: list[str]) -> int:
     from rlpd_robot.run.demos_cli import Configuration, run_demos
 
@@ -309,7 +355,9 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "arm": _word("arm"),
     "pin": _pin,
     "unpin": _word("unpin"),
-    "status": _word("status"),
+    "status": _status,
+    "logs": _logs,
+    "supervise": _supervise,
     "doctor": _doctor,
     "robot-init": _robot_init,
     "bench": _bench,

@@ -1,5 +1,6 @@
 """Child processes of a run: started with their output in a file, watched, and ended."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from rlpd_robot import liveness
 from rlpd_robot.errors import ChildError
+from rlpd_robot.run.process_record import ProcessRecord
 from rlpd_robot.run.stopping import SUPERVISOR
 
 _LAST_WORDS = 600  # characters at most that the end of a child is reported with
@@ -39,6 +41,7 @@ class Child:
         self.log_path = logs / f"{name}.log"
         self.started_s = time.monotonic()
         self._signs = signs
+        self._directory = logs.parent
         self._log = open(self.log_path, "ab")  # noqa: SIM115 - closed in `end`
         self._log_start = self._log.tell()
         if signs is not None:
@@ -57,6 +60,15 @@ class Child:
             },
         )
         _alive.add(self)
+        self._record = self._note_start(words) if signs is not None else None
+
+    def _note_start(self, words: Sequence[str]) -> ProcessRecord | None:
+        record = ProcessRecord.of(self.name, self.pid, words)
+        try:
+            record.write(self._directory)
+        except OSError:  # a full disk: it runs all the same
+            return None
+        return record
 
     @property
     def state(self) -> str:
@@ -134,11 +146,19 @@ class Child:
         last = next((line for line in reversed(lines) if line.startswith("rlpd-robot ")), lines[-1])
         return last[-_LAST_WORDS:]
 
+    def note_end(self) -> None:
+        """Write down how it ended, for `rlpd-robot status`; once, and nothing while it runs."""
+        if self._record is not None and not self.running:
+            with contextlib.suppress(OSError):  # a full disk: whoever is watched is watched on, and its silence shows
+                self._record.write_end(self._directory, self.state)
+            self._record = None
+
     def kill(self) -> None:
         """End it at once."""
         if self.running:
             self._process.kill()
             self._process.wait(5)
+        self.note_end()
 
     def end(self, timeout_s: float) -> None:
         """Ask it to end; when it has not within the time, end it."""
@@ -148,6 +168,7 @@ class Child:
                 self._process.wait(timeout_s)
             except subprocess.TimeoutExpired:
                 self.kill()
+        self.note_end()
         self._log.close()
         _alive.discard(self)
 

@@ -207,6 +207,7 @@ class _Watched:
             ChildError: there is none.
         """
         how = f"was killed, since it hung: {hung}" if hung else child.state
+        child.note_end()
         settings = self._settings
         while self._deaths and now - self._deaths[0] > settings.window_s:
             self._deaths.popleft()

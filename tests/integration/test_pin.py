@@ -59,7 +59,7 @@ def test_pin_roll_back_and_unpin_while_the_robot_moves(verb: Callable[..., Verb]
     )
     status, text = said(verb("status"))
     assert status == 0
-    assert text.endswith("; policy 5 acts, pinned")
+    assert "; policy 5 acts, pinned\n" in text + "\n"
     status, text = said(verb("unpin"))
     assert (status, "no other has come yet" in text) == (2, True)
 
