@@ -281,7 +281,7 @@ def _bench(words: list[str]) -> int:
     settings, text = load("bench", settings_words)
     if "--cfg" in words:
         return _show(text)
-    bench = import_module(f"rlpd_robot.run.bench.{words[0]}")
+    bench = import_module(f"rlpd_robot.run.bench.{words[0].replace('-', '_')}")
     report = bench.run_bench(settings, settings_words, build)
     if "--json" in words:
         print(json.dumps(report, indent=1), flush=True)
@@ -371,5 +371,6 @@ BENCHES: dict[str, Sequence[str]] = {
     ),
     "fuzz": ("experiment=adroit_door_quick", "agent.clone_updates=10"),
     "latency": ("experiment=adroit_door_quick",),
+    "record-chaos": ("robot=adroit_door", "task=door"),
 }
-"""Names of the modules in `run/bench/`, each with the words that come before the user's."""
+"""Names of the modules in `run/bench/`, with _ for -, each with the words that come before the user's."""

@@ -40,6 +40,7 @@ from rlpd_robot.run.settings import (
     LatencySettings,
     LearnerSettings,
     Recipe,
+    RecordChaosSettings,
     RobotSettings,
     RunSettings,
     ServeSettings,
@@ -125,6 +126,7 @@ _GROUPS = {
     "fuzz": FuzzSettings,
     "latency": LatencySettings,
     "chaos": ChaosSettings,
+    "record_chaos": RecordChaosSettings,
     "doctor": DoctorSettings,
 }
 

@@ -10,8 +10,6 @@ import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import numpy as np
-
 from rlpd_robot.errors import ArmRefusedError, DataError, FaultError, PeerRefusedError, PeerTimeoutError, RlpdRobotError
 from rlpd_robot.liveness import pulse
 from rlpd_robot.robot.control_loop import ControlLoop
@@ -26,6 +24,7 @@ from rlpd_robot.run.journal_watch import JournalWatch
 from rlpd_robot.run.policy_archive import PolicyArchive
 from rlpd_robot.run.policy_source import PolicySource
 from rlpd_robot.run.realtime import check_core, come_first
+from rlpd_robot.run.reset_seed import reset_seed
 from rlpd_robot.run.settings import Settings
 from rlpd_robot.run.stopping import SUPERVISOR
 from rlpd_robot.spec import ProblemSpec
@@ -229,7 +228,7 @@ class Actor:
             return self._hold()
         self._source.begin_episode(episode)
         explore = not (every and episode % every == every - 1)
-        seed = _reset_seed(self._settings.run.seed, episode)
+        seed = reset_seed(self._settings.run.seed, episode)
         self._pulse.beat("resetting", _RESET_S)
         try:
             self._aside.say(_line(self._loop.run_episode(episode, seed, explore)))
@@ -319,11 +318,6 @@ def _version(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 19):
         raise DataError("Word to the actor", f"the version to pin is {text[:40]!r}", "a whole number")
     return int(text)
-
-
-def _reset_seed(seed: int, episode: int) -> int:
-    """A seed for each simulated reset, the same in each run of the same seed."""
-    return int(np.random.default_rng([seed, episode]).integers(1 << 31))
 
 
 def _line(summary: EpisodeSummary) -> str:

@@ -162,6 +162,24 @@ def _lint(words: Words, configure: Configure) -> int:
     return lint(words.paths[0], out, as_json=words.json)
 
 
+def _replay(words: Words, configure: Configure) -> int:
+    from rlpd_robot.data.demo_store import DemoStore
+    from rlpd_robot.run.ports import free_addresses
+    from rlpd_robot.run.replay.replay import run_replay, words_for
+    from rlpd_robot.run.replay.settings import GROUPS, ReplaySettings
+    from rlpd_robot.run.stopping import stop_on_signals
+
+    config = configure()
+    wanted, others, _ = config.load_words(ReplaySettings, words.settings, GROUPS)
+    own = f"link.robot={free_addresses(1)[0]}" if "--start" in words.flags else "actor.connect_s=3"
+    chosen = words_for(DemoStore.open(words.paths[0]), [own, *others])
+    settings, text = config.load("collect", chosen)
+    if "--cfg" in words.flags:
+        return _show(text)
+    start = chosen if "--start" in words.flags else None
+    return run_replay(words.paths[0], wanted, settings, config.build, start, stop_on_signals(), as_json=words.json)
+
+
 def _collect(words: Words, configure: Configure) -> int:
     config = configure()
     settings, text = config.load("collect", words.settings)
@@ -246,6 +264,13 @@ VERBS: dict[str, Verb] = {
     ),
     "diff": Verb("STORE STORE [--json]", "what sets two stores apart", _diff, paths=(2, 2), flags=_JSON),
     "seal": Verb("STORE [--json]", "write a digest of the content down, and write no more", _seal, flags=_JSON),
+    "replay": Verb(
+        "STORE episode=N [robot=…] [--start] [--json]",
+        "play an episode once more, and how far it goes from this one",
+        _replay,
+        flags=_JSON | _CFG | {"--start"},
+        settings=True,
+    ),
     "collect": Verb(
         "key=value …", "a policy acts, its episodes become a store", _collect, paths=(0, 0), flags=_CFG, settings=True
     ),

@@ -1,26 +1,19 @@
 """What cannot work in a run, found before anything is written."""
 
-import tempfile
-import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 
 from rlpd_robot.data.demo_store import StoreSummary
-from rlpd_robot.errors import PeerTimeoutError
-from rlpd_robot.robot.driver import Driver
 from rlpd_robot.robot.safety import SafetyLimits
 from rlpd_robot.robot.task import Task, problem_of
 from rlpd_robot.run.directory import refuse_existing
 from rlpd_robot.run.evaluate import Build
 from rlpd_robot.run.ports import check_free
 from rlpd_robot.run.prior_data import open_demos, warnings_of
-from rlpd_robot.run.processes import Child
 from rlpd_robot.run.settings import Settings
-from rlpd_robot.spec import ProblemSpec, RobotSpec
-
-_LOOK_S = 1.0  # how often a wait for the robot looks whether its stand-in still runs
+from rlpd_robot.run.stand_in import connect, stand_in_of
+from rlpd_robot.spec import ProblemSpec
 
 
 @dataclass(frozen=True)
@@ -74,25 +67,10 @@ def _meet_robot(settings: Settings, words: Sequence[str], build: Build, task: Ta
     with ExitStack() as stack:
         stand_in = None
         if settings.robot.stand_in is not None:
-            logs = stack.enter_context(tempfile.TemporaryDirectory())
-            stand_in = Child("sim", ["sim", *words], Path(logs))
-            stack.callback(stand_in.end, 5.0)
+            stand_in = stack.enter_context(stand_in_of(words))
         driver = build(settings.robot.driver)
         stack.callback(driver.close)
-        spec = _connect(driver, stand_in, settings.actor.connect_s)
+        spec = connect(driver, stand_in, settings.actor.connect_s)
     problem = problem_of(task, spec)
     SafetyLimits.of_robot(settings.safety, spec, settings.robot.stand_in is not None or driver.lockstep)
     return problem, driver.lockstep
-
-
-def _connect(driver: Driver, stand_in: Child | None, timeout_s: float) -> RobotSpec:
-    deadline = time.monotonic() + timeout_s
-    while True:
-        left_s = deadline - time.monotonic()
-        try:
-            return driver.connect(min(left_s, _LOOK_S) if stand_in is not None else left_s)
-        except PeerTimeoutError:
-            if stand_in is not None:
-                stand_in.check()
-            if time.monotonic() >= deadline:
-                raise

@@ -185,3 +185,9 @@ def kill_all() -> None:
     for child in list(_alive):
         if child.running:
             os.kill(child.pid, signal.SIGKILL)
+
+
+def path_word(key: str, path: Path) -> str:
+    """A setting; quoted, since a path may hold anything."""
+    text = str(path).replace("'", "\\'")
+    return f"{key}='{text}'"

@@ -252,6 +252,31 @@ class ChaosSettings:
             raise ConfigError("chaos.recovery_s", self.recovery_s, "a positive time in seconds")
 
 
+@dataclass(frozen=True)
+class RecordChaosSettings:
+    """`rlpd-robot bench record-chaos`.
+
+    Attributes:
+        kills: of a recorder.
+        seconds: longest time from a recorder's first episode to its death [s].
+        steps: of an episode.
+        timed: whether an undisturbed recorder is timed afterwards.
+        folder: where store, logs and the robot's book stay; none: they are deleted.
+    """
+
+    kills: int = 50
+    seconds: float = 1.5
+    steps: int = 20
+    timed: bool = True
+    folder: str | None = None
+
+    def __post_init__(self) -> None:
+        _at_least("record_chaos.kills", self.kills, 1)
+        _at_least("record_chaos.steps", self.steps, 1)
+        if not 0 < self.seconds <= 60:
+            raise ConfigError("record_chaos.seconds", self.seconds, "above 0 and at most 60")
+
+
 Recipe = Mapping[str, Any]
 """`{_target_: dotted.name, **arguments}`: how to make something that this package must not import."""
 
@@ -305,6 +330,7 @@ class Settings:
     fuzz: FuzzSettings = field(default_factory=FuzzSettings)
     latency: LatencySettings = field(default_factory=LatencySettings)
     chaos: ChaosSettings = field(default_factory=ChaosSettings)
+    record_chaos: RecordChaosSettings = field(default_factory=RecordChaosSettings)
     doctor: DoctorSettings = field(default_factory=DoctorSettings)
     resume: str = "auto"
     policy: str = "latest"

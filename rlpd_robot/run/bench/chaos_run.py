@@ -17,7 +17,7 @@ from rlpd_robot.run.bench.link_proxy import LinkProxy
 from rlpd_robot.run.checkpoint import CHECKPOINTS
 from rlpd_robot.run.learner_status import read_status
 from rlpd_robot.run.metrics import Severity
-from rlpd_robot.run.processes import Child
+from rlpd_robot.run.processes import Child, path_word
 from rlpd_robot.run.rearm import Rearm
 from rlpd_robot.run.settings import Settings
 from rlpd_robot.run.supervisor import ChildSpec, Supervisor
@@ -99,8 +99,8 @@ class ChaosRun:
             link: LinkProxy("broadcast" if link == "policy" else "requests", addresses[link], seed + i)
             for i, link in enumerate(LINKS)
         }
-        run = [_word("run.root", folder), f"run.name={name}", f"sim.lockstep={str(lockstep).lower()}"]
-        self._words = [*words, *run, _word("sim.book", self.book)]
+        run = [path_word("run.root", folder), f"run.name={name}", f"sim.lockstep={str(lockstep).lower()}"]
+        self._words = [*words, *run, path_word("sim.book", self.book)]
         served = [*self._words, *(f"link.{link}={addresses[link]}" for link in LINKS)]
         reached = [*self._words, *(f"link.{link}={self._proxies[link].address}" for link in LINKS)]
         self._learner_words = ["learner", *served]
@@ -303,12 +303,6 @@ class ChaosRun:
 
     def _ask(self, word: str) -> str:
         return ask(self._control, word, {}, _ASK_S, self._security)
-
-
-def _word(key: str, path: Path) -> str:
-    """A setting; quoted, since a path may hold anything."""
-    text = str(path).replace("'", "\\'")
-    return f"{key}='{text}'"
 
 
 def _signal(child: Child, number: signal.Signals) -> None:

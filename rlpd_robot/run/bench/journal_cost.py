@@ -2,16 +2,16 @@
 
 import time
 import uuid
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 
+from rlpd_robot.run.bench.made_up import made_up
 from rlpd_robot.run.ports import free_addresses
 from rlpd_robot.spec import ProblemSpec
 from rlpd_robot.timing import SystemClock, Ticker
-from rlpd_robot.types import Segment, Transition
+from rlpd_robot.types import Segment
 from rlpd_robot.wire.journal import Journal
 from rlpd_robot.wire.uplink import ActorUplink
 
@@ -28,34 +28,9 @@ def journal_cost(problem: ProblemSpec, directory: Path) -> dict[str, float]:
         closing(ActorUplink(nobody, boot, problem, False, journal)) as uplink,
     ):
         ticker = Ticker(PERIOD_S, SystemClock())
-        for transition in _transitions(problem, boot):
+        for transition in made_up(problem, boot, TICKS):
             ticker.wait()
             start_s = time.perf_counter()
             uplink.offer(Segment.from_transitions([transition]))
             took_s.append(time.perf_counter() - start_s)
     return {name: 1e3 * float(np.percentile(took_s, q)) for name, q in {"p50": 50, "p99": 99}.items()}
-
-
-def _transitions(problem: ProblemSpec, boot: str) -> Iterator[Transition]:
-    rng = np.random.default_rng(0)
-    observations = rng.standard_normal((TICKS + 1, problem.observation_size)).astype(np.float32)
-    actions = rng.uniform(-1, 1, (TICKS, problem.action_size)).astype(np.float32)
-    for i in range(TICKS):
-        yield Transition(
-            boot=boot,
-            sequence=i,
-            episode=0,
-            step=i,
-            observation=observations[i],
-            action=actions[i],
-            proposed_action=actions[i],
-            reward=-1.0,
-            next_observation=observations[i + 1],
-            success=False,
-            intervened=False,
-            safety=0,
-            policy_version=1,
-            stamps_s=(0.0, 0.0, 0.0, 0.0),
-            ending="",
-            cause="",
-        )

@@ -1,0 +1,1 @@
+"""`rlpd-robot demos show`: a store as pictures and one page."""
