@@ -18,6 +18,10 @@ from rlpd_robot.spec import ProblemSpec, RobotSpec
 from rlpd_robot.types import ENDINGS, Ending, PolicySnapshot, Segment
 from rlpd_robot.wire.codec import DEFAULT_MAX_BYTES, Message, decode_single, encode_single
 
+MAX_INTEGER = (1 << 62) - 1
+"""Largest number that a message may carry: msgpack takes up to 64 bits unsigned, while stores and books keep 64 bits
+signed, and counting on from it must fit them too."""
+
 
 @dataclass(frozen=True, slots=True)
 class Hello:
@@ -324,7 +328,10 @@ def from_message(message: Message, peer: str) -> AnyMessage:
         case State.kind:
             return State(**_read(message.fields, _STATE_SCALARS, where), values=message.arrays)
         case Reset.kind:
-            return Reset(**_read(message.fields, _RESET_SCALARS, where), limits=message.arrays.get("limits"))
+            head = _read(message.fields, _RESET_SCALARS, where)
+            if head["seed"] is not None and head["seed"] < 0:
+                raise ProtocolError(where, f"seed {head['seed']}", "none, or one from 0 on")
+            return Reset(**head, limits=message.arrays.get("limits"))
         case CommandMessage.kind:
             head = _read(message.fields, {"boot": str, "sequence": int, "state_sequence": int}, where)
             return CommandMessage(**head, values=_array(message, "values", where))
@@ -384,6 +391,8 @@ def _read(values: Mapping[str, Any], hints: Mapping[str, Any], where: str) -> di
 
 def _value(value: Any, hint: Any, name: str, where: str) -> Any:
     """The value as its hint says: exact types, since a bool is an int to Python and a float loses sequence numbers."""
+    if type(value) is int and abs(value) > MAX_INTEGER and hint is not float:
+        raise ProtocolError(where, f"field '{name}' is {value}", f"at most {MAX_INTEGER} either way")
     if type(value) is hint and hint is not float:
         return value
     if hint is float and type(value) in (float, int):

@@ -86,6 +86,16 @@ def test_segments_come_back_equal(n, first, ending):
         (Message("welcome", {"boot": "b", "spec": "[]", "lockstep": True}), "a description that is none"),
         (Message("welcome", {"boot": "b", "spec": "[" * 100_000, "lockstep": True}), "a description that is none"),
         (Message("command", {"boot": "b", "sequence": 1, "state_sequence": 1}), "array 'values' is missing"),
+        (Message("ping", {"boot": "b", "request": 1 << 63}), "field 'request' is 9223372036854775808.* at most"),
+        (Message("ping", {"boot": "b", "request": -(1 << 63)}), "field 'request' is -9223372036854775808.* at most"),
+        (
+            Message("reset", {"boot": "b", "request": 1, "state_sequence": 1, "seed": 1 << 64 - 1}),
+            "field 'seed' is.* at most",
+        ),
+        (
+            Message("reset", {"boot": "b", "request": 1, "state_sequence": 1, "seed": -1}),
+            "seed -1.* from 0 on",
+        ),
     ],
 )
 def test_what_is_no_message_is_refused(message, sentence):
