@@ -13,6 +13,7 @@ from rlpd_robot.liveness import pulse
 from rlpd_robot.policy.snapshot_file import save_snapshot
 from rlpd_robot.run.checkpoint import CHECKPOINTS, fingerprint_of
 from rlpd_robot.run.checkpointer import Checkpointer
+from rlpd_robot.run.compile_cache import use_compile_cache
 from rlpd_robot.run.consumed import Rows
 from rlpd_robot.run.course import Course
 from rlpd_robot.run.directory import make_directory, refuse_existing
@@ -47,6 +48,7 @@ _CHECKPOINT_S = 60.0  # longest wait for one to be on the disk
 def run_learner(settings: Settings, config_text: str, stop: threading.Event) -> int:
     """Learn until the run's transitions are in, then keep committing until told to stop."""
     go_last(settings.learner.nice)
+    use_compile_cache(settings.learner.compile_cache)
     learner = Learner(settings, config_text, stop)
     try:
         learner.run()

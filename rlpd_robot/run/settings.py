@@ -105,6 +105,8 @@ class LearnerSettings:
         checkpoint_every: transitions between two checkpoints; 0: only at the end.
         checkpoints_kept: newest checkpoints that stay on disk.
         nice: how far to let other processes go first, 0 to 19; `train` says 10 where a robot moves by the wall clock.
+        compile_cache: where compiled programs are kept for the next start: auto (a folder of this user), none, or a
+            folder.
     """
 
     publish_every: int = 50
@@ -112,6 +114,7 @@ class LearnerSettings:
     checkpoint_every: int = 2000
     checkpoints_kept: int = 3
     nice: int = 0
+    compile_cache: str = "auto"
 
     def __post_init__(self) -> None:
         if not 0 <= self.nice <= 19:
@@ -121,6 +124,8 @@ class LearnerSettings:
         _at_least("learner.checkpoints_kept", self.checkpoints_kept, 1)
         if not self.metrics_s > 0:
             raise ConfigError("learner.metrics_s", self.metrics_s, "above 0")
+        if not self.compile_cache:
+            raise ConfigError("learner.compile_cache", self.compile_cache, "auto, none or a folder")
 
 
 @dataclass(frozen=True)

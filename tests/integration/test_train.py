@@ -1,5 +1,6 @@
 """`rlpd-robot train` with all its processes: in lock-step on the Adroit door, and what may befall it on a point."""
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 
 from rlpd_robot.data.demo_store import DemoStore
 from rlpd_robot.policy.snapshot_file import check_snapshot, load_snapshot
+from rlpd_robot.run.compile_cache import processor
 from sim.sim_driver import SimDriver
 from sim.tasks.registry import make_task
 from tests.integration.running import Verb, children_of, link_words, live_rows, make_demos, read_json, row, run_verb
@@ -70,6 +72,11 @@ def test_a_run_leaves_what_it_promises(door: Path) -> None:
     assert names >= {"metrics.jsonl", "episodes.jsonl", "events.jsonl", "tensorboard", "logs"}
     assert {path.name for path in (door / "a" / "logs").iterdir()} == {"sim.log", "learner.log", "actor.log"}
     assert list((door / "a" / "actor" / "journal").glob("*.journal")) == []  # all of it was acknowledged
+
+
+def test_what_a_learner_compiled_is_kept_for_the_next(door: Path) -> None:
+    folder = Path(os.environ["XDG_CACHE_HOME"]) / "rlpd-robot" / "xla" / processor()
+    assert any("update" in path.name for path in folder.iterdir())
 
 
 def test_a_runs_live_data_is_a_demonstration_store(door: Path) -> None:

@@ -173,7 +173,9 @@ def _attack(target: Target, rng: random.Random, samples: Sequence[bytes], count:
         slowest_s = max(slowest_s, _burst(target, [], sent))
         target.child.check()
     except RlpdRobotError as error:
-        failure = str(error) if target.child.running else f"{error} It {target.child.state}: {target.child.last_words()}"
+        failure = (
+            str(error) if target.child.running else f"{error} It {target.child.state}: {target.child.last_words()}"
+        )
     late_mb = target.child.memory_mb
     return {
         "frames": sent,
