@@ -137,7 +137,7 @@ class Session:
         self._said: Event | None = None  # the word that ends the episode under way
         self._next_show_s = self._next_hold_s = 0.0
         self._stats: dict[str, float] = {}
-        self._told = ""
+        self._silent = ""
         self._title = f"{settings.robot.name}, {problem.task} → {wanted.out}"
         self._help = _help(source)
         self._cue = cue
@@ -149,11 +149,14 @@ class Session:
             FaultError: the robot was stopped, and nobody is here who could arm it.
             StoreError: the disk refuses; what it has is safe.
         """
-        self._loop.warm_up()
+        try:
+            self._loop.warm_up()
+        except FaultError as error:  # of a device that says nothing yet
+            self._tell_silence(error.cause)
         self._stats = self._loop.stats()
         wanted = self._wanted
         while not (self._stop.is_set() or self._quit or 0 < wanted.episodes <= self.saved):
-            automatic = wanted.reset == "auto" and not self._paused
+            automatic = wanted.reset == "auto" and not (self._paused or self._silent)
             if self._loop.fault is None and (automatic or self._start):
                 self._episode()
             else:
@@ -161,7 +164,8 @@ class Session:
         return not wanted.episodes or self.saved >= wanted.episodes
 
     def on_transition(self, transition: Transition) -> None:
-        """Show it, now and then."""
+        """Show it, now and then; and tell the source where the robot is."""
+        self._pilot.executed(transition.action)
         self._show()
 
     def on_episode(self, summary: EpisodeSummary) -> None:
@@ -226,9 +230,10 @@ class Session:
             self._loop.hold()
         try:
             self._pilot.look()
+            self._tell_silence("")
         except FaultError as error:
             self._start = False
-            self._tell_once(error.cause)
+            self._tell_silence(error.cause)
         self._show()
         self._stop.wait(_LOOK_S)
 
@@ -274,10 +279,11 @@ class Session:
         except ArmRefusedError as error:
             self._view.say(str(error))
 
-    def _tell_once(self, text: str) -> None:
-        if text != self._told:
-            self._view.say(text)
-        self._told = text
+    def _tell_silence(self, cause: str) -> None:
+        """On entering it and on leaving it: a device that says nothing, or "" for one that is well."""
+        if bool(cause) != bool(self._silent):
+            self._view.say(cause or f"'{self._source.name}' is there again")
+        self._silent = cause
 
     def _verdict(self) -> tuple[Ending, str]:
         if self._said is None:
@@ -303,13 +309,14 @@ class Session:
         if not self._recording:
             self._stats = self._loop.stats()  # takes too long for a tick
         fault = self._loop.fault
-        begin = (
-            "begins by itself" if self._wanted.reset == "auto" and not self._paused else "reset the scene, then start"
-        )
+        begins = self._wanted.reset == "auto" and not self._paused
+        prompt = "begins by itself" if begins else "reset the scene, then start"
+        if fault or self._silent:
+            prompt = "arm it when it is safe" if fault else "the device gives no sign of life"
         return {
             "title": self._title,
             "phase": "recording" if self._recording else "paused" if self._paused else "waiting",
-            "prompt": "arm it when it is safe" if fault else begin,
+            "prompt": prompt,
             "fault": fault or "",
             "step": self._recorder.steps if self._recording else 0,
             "max_steps": self._max_steps,

@@ -151,7 +151,7 @@ def _panel(status: Status) -> Any:
 
 def _rows(status: Status) -> list[tuple[str, str, str]]:
     """Label, text and style of each line."""
-    if not status:
+    if "phase" not in status:  # something happened before the first figures
         return []
     recording = status["phase"] == "recording"
     bar = int(30 * min(1.0, status["step"] / max(1, status["max_steps"])))

@@ -17,7 +17,7 @@ ROLES: Mapping[str, str] = {
     "robot": "the robot's computer: its server, or `rlpd-robot sim`",
     "actor": "the actor's computer: `rlpd-robot actor`, `serve`, `eval`",
     "learner": "the learner's computer: `rlpd-robot learner`",
-    "operator": "where a person arms and pins: `rlpd-robot arm`, `status`, `train`",
+    "operator": "where a person arms, pins and leads: `rlpd-robot arm`, `status`, `train`, a leader arm",
     "client": "foreign programs that ask `rlpd-robot serve` for actions",
 }
 """Who holds a key pair, and where its secret belongs."""

@@ -23,6 +23,7 @@ ENDS = {
     "link.policy": ("learner", "actor"),
     "link.control": ("actor", "operator"),
     "link.serve": ("actor", "client"),
+    "teleop.address": ("actor", "operator"),
 }
 """Link → (role that listens, role that dials)."""
 

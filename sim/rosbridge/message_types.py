@@ -33,6 +33,7 @@ _TYPES: dict[str, dict[str, str]] = {
     "geometry_msgs/WrenchStamped": {"header": HEADER, "wrench": "geometry_msgs/Wrench"},
     "geometry_msgs/Twist": dict.fromkeys(("linear", "angular"), "geometry_msgs/Vector3"),
     "geometry_msgs/TwistStamped": {"header": HEADER, "twist": "geometry_msgs/Twist"},
+    "sensor_msgs/Joy": {"header": HEADER, "axes": "float32[]", "buttons": "int32[]"},
     "sensor_msgs/JointState": {
         "header": HEADER,
         "name": "string[]",

@@ -182,6 +182,16 @@ def test_a_silent_device_is_a_fault_that_a_person_clears(tmp_path: Path, capsys:
     assert "Armed again after: dead-man released" in capsys.readouterr().out
 
 
+def test_no_episode_begins_before_the_device_gives_signs_of_life(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = person((1, 3, "success"), silent=[0, 0])
+    assert session(tmp_path, words, reset="auto", episodes=1) == 0
+    out = capsys.readouterr().out
+    assert [out.count(text) for text in ("has been silent for 9.0 s", "'script' is there again")] == [1, 1]
+    assert [len(e) for e in store(tmp_path).episodes()] == [4]
+
+
 def test_a_fault_where_nobody_can_arm_ends_the_session_after_its_data_are_safe(tmp_path: Path) -> None:
     with pytest.raises(FaultError):
         session(tmp_path, HOME, reset="auto", fake={"nan_after": 7})

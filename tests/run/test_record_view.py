@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from rlpd_robot.run import record_view
 from rlpd_robot.run.record_view import PanelView, PlainView, make_view
 
 STATUS = {
@@ -68,6 +69,10 @@ def test_the_panel_tells_all_that_there_is() -> None:
         "none",
     ):
         assert words in text
+
+
+def test_something_may_happen_before_the_first_figures() -> None:
+    assert record_view._rows({"messages": ["'zmq' has been silent"]}) == []
 
 
 def test_lines_where_no_panel_can_be() -> None:

@@ -22,7 +22,7 @@ from rlpd_robot.robot.rosbridge.connection import Answer, Connection
 from rlpd_robot.robot.rosbridge.diagnosed import Diagnosed
 from rlpd_robot.robot.rosbridge.executed import Executed
 from rlpd_robot.robot.rosbridge.latest import Heard, Latest
-from rlpd_robot.robot.rosbridge.layout import Layout
+from rlpd_robot.robot.rosbridge.layout import Layout, websocket_url
 from rlpd_robot.robot.rosbridge.settings import Say
 from rlpd_robot.robot.watchdog import E_STOP, REMEDY
 from rlpd_robot.spec import RobotSpec
@@ -53,7 +53,7 @@ class RosbridgeDriver(steps.Robot, Diagnosed):
         self.lockstep = False
         self.layout = layout = Layout.parse(robot)
         self.address = address
-        self.url = layout.url(address, insecure)
+        self.url = websocket_url("robot.driver.address", address, insecure)
         self.peer = f"rosbridge server at {self.url}"
         self.rosapi, self._max_bytes = rosapi, int(1e6 * max_message_mb)
         self._spec = layout.spec

@@ -139,23 +139,6 @@ class Layout:
                 raise ConfigError(f"robot.driver.{key}", None, "given")
         return Layout(**data)
 
-    @staticmethod
-    def url(address: str, insecure: bool) -> str:
-        """The address as a WebSocket has it.
-
-        Raises:
-            ConfigError: it is none, or others could read and write on the way to it.
-        """
-        host = address.partition("://")[2]
-        scheme = address.partition("://")[0]
-        port = host.rstrip("/").rpartition(":")[2]
-        if scheme not in ("ws", "wss", "tcp") or not (port.isascii() and port.isdigit() and 0 < int(port) <= 65535):
-            raise ConfigError("robot.driver.address", address, "an address such as ws://127.0.0.1:9090")
-        if scheme != "wss" and not insecure and not is_local(f"tcp://{host.partition('/')[0]}"):
-            allowed = "of this machine or wss://, unless link.insecure=true: nothing on this link is encrypted"
-            raise ConfigError("robot.driver.address", address, allowed)
-        return address if scheme != "tcp" else f"ws://{host}"
-
     def opening(self) -> list[dict[str, Any]]:
         """What to say first on a new connection. Queues of one: what is old must not wait in them."""
         advertise = [
@@ -329,3 +312,24 @@ class Layout:
             if (state.size, state.unit) != (len(one.low), one.unit):
                 there = f"{state.name} ({state.size} elements in {state.unit})"
                 raise ConfigError(f"command.{name}.measured", there, f"one of {len(one.low)} elements in {one.unit}")
+
+
+def websocket_url(key: str, address: str, insecure: bool) -> str:
+    """The address as a WebSocket has it.
+
+    Args:
+        key: the setting that it came from.
+        address: ws://, wss:// or tcp://, which means ws://.
+        insecure: allow ws:// beyond this machine.
+
+    Raises:
+        ConfigError: it is none, or others could read and write on the way to it.
+    """
+    scheme, _, host = str(address).partition("://")
+    port = host.rstrip("/").rpartition(":")[2]
+    if scheme not in ("ws", "wss", "tcp") or not (port.isascii() and port.isdigit() and 0 < int(port) <= 65535):
+        raise ConfigError(key, address, "an address such as ws://127.0.0.1:9090")
+    if scheme != "wss" and not insecure and not is_local(f"tcp://{host.partition('/')[0]}"):
+        allowed = "of this machine or wss://, unless link.insecure=true: nothing on this link is encrypted"
+        raise ConfigError(key, address, allowed)
+    return address if scheme != "tcp" else f"ws://{host}"

@@ -35,7 +35,7 @@ class AxisMap:
     """
 
     def __init__(self, axes: Mapping[str, Mapping[str, float]], spec: RobotSpec) -> None:
-        if not axes:
+        if not isinstance(axes, Mapping) or not axes:
             raise ConfigError("teleop.axes", axes, "a mapping from each axis to the command elements that it moves")
         elements = element_names(spec)
         half = ActionMap.of(spec).half
@@ -47,7 +47,7 @@ class AxisMap:
             for name, speed in speeds.items():
                 if name not in elements:
                     raise ConfigError(f"teleop.axes.{axis}", name, f"one of {elements}, elements of '{spec.name}'")
-                row[elements.index(name)] = _number(f"teleop.axes.{axis}.{name}", speed) / half[elements.index(name)]
+                row[elements.index(name)] = number(f"teleop.axes.{axis}.{name}", speed) / half[elements.index(name)]
 
     def rates(self, deflections: Mapping[str, float]) -> NDArray[np.float64]:
         """(A,) how fast the action moves [1/s] under these deflections in [-1, 1]; axes left out are at rest."""
@@ -91,8 +91,11 @@ class Integrator:
 
 
 def shape(value: float, dead_zone: float, scale: float) -> float:
-    """A raw deflection in [-1, 1] as it counts: 0 within the dead zone, growing from 0 at its edge, times `scale`."""
-    beyond = max(0.0, abs(value) - dead_zone) / (1.0 - dead_zone)
+    """A raw deflection in [-1, 1] as it counts: 0 within the dead zone, growing from 0 at its edge, times `scale`.
+
+    Beyond full deflection it grows no more; what is no number is 0.
+    """
+    beyond = max(0.0, abs(value) - dead_zone) / (1.0 - dead_zone)  # max keeps its first argument over a NaN
     return scale * math.copysign(min(beyond, 1.0), value)
 
 
@@ -102,10 +105,10 @@ def check_shape(key: str, dead_zone: object, scale: object) -> tuple[float, floa
     Raises:
         ConfigError: a dead zone outside [0, 1), or a scale that is no finite number.
     """
-    zone = _number(f"{key}.dead_zone", dead_zone)
+    zone = number(f"{key}.dead_zone", dead_zone)
     if not 0 <= zone < 1:
         raise ConfigError(f"{key}.dead_zone", dead_zone, "a part of the deflection in [0, 1)")
-    return zone, _number(f"{key}.scale", scale)
+    return zone, number(f"{key}.scale", scale)
 
 
 def element_names(spec: RobotSpec) -> list[str]:
@@ -117,7 +120,12 @@ def element_names(spec: RobotSpec) -> list[str]:
     return names
 
 
-def _number(key: str, value: object) -> float:
+def number(key: str, value: object) -> float:
+    """The value as a number.
+
+    Raises:
+        ConfigError: it is none, or not finite.
+    """
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise ConfigError(key, value, "a finite number")
     return float(value)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from rlpd_robot.errors import ConfigError
 from rlpd_robot.robot.teleop.axes import AxisMap, Integrator
-from rlpd_robot.robot.teleop.source import Event, TeleopSample, TeleopSource
+from rlpd_robot.robot.teleop.source import Event, Resting, Seeing, TeleopSample, TeleopSource, positive_time
 from rlpd_robot.robot.teleop.terminal import NAMED_KEYS, TerminalKeys
 from rlpd_robot.spec import RobotSpec
 
@@ -60,8 +60,6 @@ class KeyboardTeleop:
         fd: int | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        if not hold_s > 0:
-            raise ConfigError("teleop.hold_s", hold_s, "a positive time in seconds")
         axis_map = AxisMap(axes, spec)
         self._words = check_words(words)
         self._axes = {str(key): axis_map.parse(f"teleop.keys.{key}", text) for key, text in keys.items()}
@@ -71,7 +69,7 @@ class KeyboardTeleop:
                 taken = self._words.get(key, "the clutch")
                 raise ConfigError(f"teleop.keys.{key}", key, f"another key; this one is '{taken}'")
         self._integrator = Integrator(axis_map, spec)
-        self._hold_s, self._clock = hold_s, clock
+        self._hold_s, self._clock = positive_time("teleop.hold_s", hold_s), clock
         self._pressed: dict[str, float] = {}
         self._engaged, self._stamp, self._count = True, clock(), 0
         self._terminal = TerminalKeys(fd).__enter__()
@@ -82,6 +80,10 @@ class KeyboardTeleop:
         """See `TeleopSource`. The clutch is engaged: nothing moves before a key."""
         self._pressed.clear()
         self._engaged = True
+        self._integrator.begin(action)
+
+    def rest(self, action: NDArray[np.float32]) -> None:
+        """See `Resting`."""
         self._integrator.begin(action)
 
     def poll(self) -> TeleopSample:
@@ -132,8 +134,10 @@ class WithKeys:
         self._source, self._words = source, check_words(words)
         self._terminal = TerminalKeys(fd).__enter__()
         self.reads = self._terminal.reads
-        if hasattr(source, "see"):
+        if isinstance(source, Seeing):
             self.see = source.see
+        if isinstance(source, Resting):
+            self.rest = source.rest
         self.version = getattr(source, "version", -1)
 
     def begin(self, action: NDArray[np.float32]) -> None:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from rlpd_robot.errors import ConfigError, FaultError
 from rlpd_robot.policy.base import NO_VERSION
-from rlpd_robot.robot.teleop.source import Event, Seeing, TeleopSample, TeleopSource
+from rlpd_robot.robot.teleop.source import Event, Resting, Seeing, TeleopSample, TeleopSource
 from rlpd_robot.robot.watchdog import DEAD_MAN, REMEDY
 
 HOLD, STOP = "hold", "stop"
@@ -51,15 +51,18 @@ class Pilot:
         self._source, self._tell, self._stance, self._release = source, tell, stance, release
         self._silent_s, self._clock = silent_s, clock
         self._sees = source if isinstance(source, Seeing) else None
+        self._rests = source if isinstance(source, Resting) else None
         self._held: NDArray[np.float32] | None = None
-        self._was_held = False  # the switch, since the episode began
+        self._executed: NDArray[np.float32] | None = None
+        self._engaged = self._was_held = False  # the switch: at the last `act`; ever since the episode began
 
     def begin(self) -> None:
         """An episode is about to begin: the next `act` is its first."""
-        self._held, self._was_held = None, False
+        self._held = self._executed = None
+        self._engaged = self._was_held = False
 
     def act(self, observation: NDArray[np.float32], explore: bool) -> NDArray[np.float32]:
-        """(A,) what the person asks for; while the switch is released, the last action that counted.
+        """(A,) what the person asks for; while the switch is released, what the robot did when it was let go.
 
         Raises:
             FaultError: the device is silent; or the switch was let go and `release` is "stop".
@@ -69,12 +72,20 @@ class Pilot:
             self._source.begin(self._held)
         if self._sees is not None:
             self._sees.see(observation)
+        before = self._engaged
         sample = self.look()
+        self._engaged = sample.enabled
         if sample.enabled:
             self._held, self._was_held = sample.action, True
         elif self._release == STOP and self._was_held:
             raise FaultError(f"{DEAD_MAN}: the switch of '{self._source.name}' was let go", REMEDY)
+        elif before:
+            self._let_go()
         return self._held
+
+    def executed(self, action: NDArray[np.float32]) -> None:
+        """The robot followed this action (A,), after the safety filter, in the period that is over."""
+        self._executed = action
 
     def look(self) -> TeleopSample:
         """Poll, and pass on the person's words; between episodes too.
@@ -91,3 +102,11 @@ class Pilot:
             self.enabled = False
             raise FaultError(f"{DEAD_MAN}: '{self._source.name}' has been silent for {silent_s:.1f} s", REMEDY)
         return sample
+
+    def _let_go(self) -> None:
+        """The robot may lag behind what was asked for, held back by the safety filter: it must not go on to there."""
+        if self._executed is not None:
+            self._held = self._executed
+        assert self._held is not None
+        if self._rests is not None:
+            self._rests.rest(self._held)

@@ -6,6 +6,7 @@ A source never waits and never raises over what a person does with the device. O
 device) says so when it is made, in one sentence.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -13,6 +14,8 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+
+from rlpd_robot.errors import ConfigError
 
 
 class Event(StrEnum):
@@ -78,3 +81,22 @@ class Seeing(Protocol):
 
     def see(self, observation: NDArray[np.float32]) -> None:
         """The observation (O,) that the next `poll` of the episode is to answer."""
+
+
+@runtime_checkable
+class Resting(Protocol):
+    """A source that goes on, when the person takes the switch again, from where the robot came to rest meanwhile."""
+
+    def rest(self, action: NDArray[np.float32]) -> None:
+        """The switch was let go, and the robot is held by this action (A,): go on from there."""
+
+
+def positive_time(key: str, value: object) -> float:
+    """A time as it may be set [s].
+
+    Raises:
+        ConfigError: no positive number.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise ConfigError(key, value, "a positive time in seconds")
+    return float(value)

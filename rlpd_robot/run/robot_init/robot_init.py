@@ -7,7 +7,7 @@ from pathlib import Path
 from rlpd_robot.errors import ConfigError
 from rlpd_robot.files import make_directories, sync_directory
 from rlpd_robot.robot.rosbridge.explore import explore
-from rlpd_robot.robot.rosbridge.layout import Layout
+from rlpd_robot.robot.rosbridge.layout import websocket_url
 from rlpd_robot.robot.zmq_driver import ZmqDriver
 from rlpd_robot.run.robot_init.draft import draft
 from rlpd_robot.run.robot_init.files import ros_robot, ros_safety, zmq_robot, zmq_safety
@@ -51,7 +51,7 @@ def robot_init(address: str, name: str, settings: InitSettings, say: Callable[[s
 
 
 def _of_ros(address: str, name: str, settings: InitSettings, say: Callable[[str], None]) -> tuple[str, str]:
-    found = explore(Layout.url(address, settings.insecure), address, settings.seconds, settings.timeout_s)
+    found = explore(websocket_url("ADDRESS", address, settings.insecure), address, settings.seconds, settings.timeout_s)
     made = draft(found, settings.topic)
     known = sum(axis.from_urdf for axis in made.axes)
     say(f"ROS {made.ros}: {len(made.axes)} joints on {made.state.topic}, commanded on {made.command} ({made.type})")

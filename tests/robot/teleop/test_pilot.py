@@ -16,9 +16,13 @@ class Puppet:
     def __init__(self) -> None:
         self.action, self.enabled, self.events, self.stamp = np.zeros(2, np.float32), True, (), 0.0
         self.begun: list[list[float]] = []
+        self.rested: list[list[float]] = []
 
     def begin(self, action):
         self.begun.append(action.tolist())
+
+    def rest(self, action):
+        self.rested.append(action.tolist())
 
     def poll(self):
         events, self.events = self.events, ()
@@ -53,6 +57,24 @@ def test_a_released_switch_holds_the_last_action_that_counted():
     puppet.action, puppet.enabled = np.array([-0.9, 0.1], np.float32), False
     assert act(flown) == pytest.approx([0.9, 0.9])
     assert not flown.enabled
+
+
+def test_a_robot_that_lags_behind_stays_where_it_is_when_the_switch_is_let_go():
+    """The safety filter slows it down: it must not go on to where the person wanted it to be."""
+    puppet, _, flown = pilot(silent_s=60.0)
+    puppet.action = np.array([0.9, 0.9], np.float32)
+    assert act(flown) == puppet.action.tolist()
+    flown.executed(np.array([0.3, -0.5], np.float32))
+    assert act(flown) == puppet.action.tolist()
+    flown.executed(np.array([0.4, -0.5], np.float32))
+    puppet.enabled = False
+    assert act(flown) == pytest.approx([0.4, -0.5])
+    flown.executed(np.array([0.41, -0.5], np.float32))
+    assert act(flown) == pytest.approx([0.4, -0.5])
+    assert puppet.rested == [pytest.approx([0.4, -0.5])]  # and the device goes on from there
+    flown.begin()
+    assert act(flown) == STANCE.tolist()  # nothing of the last episode is left
+    assert len(puppet.rested) == 1
 
 
 def test_a_released_switch_stops_where_that_was_asked_for():
