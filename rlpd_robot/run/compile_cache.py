@@ -25,11 +25,11 @@ def use_compile_cache(setting: str) -> None:
     """
     if setting == "none" or os.environ.get(ENVIRONMENT):
         return
-    folder = (_home() if setting == "auto" else Path(setting).expanduser()) / processor()
     try:
+        folder = (_home() if setting == "auto" else Path(setting).expanduser()) / processor()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        say(f"compiles anew, since nothing can be kept in {folder} ({error.strerror}); see learner.compile_cache")
+    except (OSError, RuntimeError) as error:  # no room, no leave, or a user without a home
+        say(f"compiles anew, since compiled programs cannot be kept ({error}); see learner.compile_cache")
         return
     jax.config.update("jax_compilation_cache_dir", str(folder))  # type: ignore[no-untyped-call]
     # The dozens of small programs take seconds to compile, too.

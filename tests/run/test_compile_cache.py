@@ -40,5 +40,7 @@ def test_a_folder_that_cannot_be_made_costs_time_and_no_run(tmp_path: Path, caps
     (tmp_path / "file").touch()
     before = jax.config.jax_compilation_cache_dir
     use_compile_cache(str(tmp_path / "file"))
-    assert f"compiles anew, since nothing can be kept in {tmp_path / 'file'}" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert said.startswith("compiles anew, since compiled programs cannot be kept ([Errno")
+    assert str(tmp_path / "file") in said
     assert jax.config.jax_compilation_cache_dir == before
