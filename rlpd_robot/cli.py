@@ -372,5 +372,6 @@ BENCHES: dict[str, Sequence[str]] = {
     "fuzz": ("experiment=adroit_door_quick", "agent.clone_updates=10"),
     "latency": ("experiment=adroit_door_quick",),
     "record-chaos": ("robot=adroit_door", "task=door"),
+    "rosbridge": ("robot=adroit_pen_rosbridge", "task=pen"),
 }
 """Names of the modules in `run/bench/`, with _ for -, each with the words that come before the user's."""

@@ -42,6 +42,7 @@ from rlpd_robot.run.settings import (
     Recipe,
     RecordChaosSettings,
     RobotSettings,
+    RosbridgeSettings,
     RunSettings,
     ServeSettings,
     Settings,
@@ -127,6 +128,7 @@ _GROUPS = {
     "latency": LatencySettings,
     "chaos": ChaosSettings,
     "record_chaos": RecordChaosSettings,
+    "rosbridge": RosbridgeSettings,
     "doctor": DoctorSettings,
 }
 

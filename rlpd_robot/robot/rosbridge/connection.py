@@ -8,17 +8,23 @@ Two threads: roslibpy's I/O thread, which only copies what comes into a listener
 driver.
 """
 
+import itertools
 import json
 import logging
+import struct
 import threading
 import time
 from collections.abc import Callable, Mapping
+from socket import SO_LINGER, SOL_SOCKET
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import roslibpy
 from roslibpy.comm.comm_asyncio import AsyncioRosBridgeProtocol
 
 from rlpd_robot.errors import ProtocolError
+from rlpd_robot.robot.rosbridge.polling import Link, Poller
+from rlpd_robot.robot.rosbridge.settings import Poll
 from rlpd_robot.wire.sockets import Complaints
 
 PING_EVERY_S, SILENCE_S = 0.3, 1.2
@@ -41,8 +47,8 @@ class Listener(Protocol):
     def opened(self) -> list[dict[str, Any]]:
         """A connection is open: what to say on it first."""
 
-    def heard(self, topic: str, message: Mapping[str, Any]) -> None:
-        """A message on a topic."""
+    def heard(self, topic: str, message: Mapping[str, Any], at_s: float | None = None) -> None:
+        """A message on a topic; or the answer of a polled service, with the time of the question [s]."""
 
     def ended(self) -> None:
         """The connection has ended."""
@@ -115,6 +121,7 @@ class Connection:
         url: ws:// or wss://.
         listener: told of what happens.
         max_bytes: largest message accepted; a larger one ends the connection.
+        poll: services to ask again and again, for the listener to hear their answers.
 
     Attributes:
         epoch: counts the connections made; 0: none yet.
@@ -125,7 +132,9 @@ class Connection:
         loop: of the I/O thread.
     """
 
-    def __init__(self, url: str, listener: Listener, max_bytes: int) -> None:
+    def __init__(
+        self, url: str, listener: Listener, max_bytes: int, poll: Mapping[str, Poll] = MappingProxyType({})
+    ) -> None:
         self.epoch = self.losses = self.frozen = 0
         self.expired = self.unsent = 0
         self._listener, self._peer = listener, f"rosbridge server at {url}"
@@ -133,8 +142,9 @@ class Connection:
         self._socket: Any = None
         self._closed = False
         self._changed = threading.Condition()
-        self._answers: dict[str, Answer] = {}
-        self._calls = 0
+        self._answers: dict[str, Callable[[bool, Any, bool], None]] = {}
+        self._ids = itertools.count(1)
+        self._poll = dict(poll)
         self._heard_s = 0.0
         self.status = ""
         self.loop: Any = None
@@ -192,15 +202,13 @@ class Connection:
     def call(self, service: str, args: Mapping[str, Any]) -> Answer:
         """Ask a service on the present connection; lost with it. Without one, it is lost at once."""
         answer, socket = Answer(), self._socket
-        self._calls += 1
-        name = f"call:{self._calls}"
-        text = json.dumps({"op": "call_service", "id": name, "service": service, "args": dict(args)}).encode()
+        name, text = self._request(service, args)
 
         def write() -> None:
             if socket is None or socket is not self._socket:
                 answer.give(False, None, lost=True)
                 return
-            self._answers[name] = answer
+            self._answers[name] = answer.give
             socket.sendMessage(text, isBinary=False)
 
         self.loop.call_soon_threadsafe(write)
@@ -233,6 +241,8 @@ class Connection:
             self._changed.notify_all()
         self.alive()
         self._look(socket)
+        for service, poll in self._poll.items():
+            self._poller(socket, service, poll).turn()
 
     def lost(self, socket: object) -> None:
         """In the I/O thread: a connection ended, or an attempt at one."""
@@ -242,8 +252,8 @@ class Connection:
             self._socket = None
             self.losses += 1
             self._changed.notify_all()
-        for answer in self._answers.values():
-            answer.give(False, None, lost=True)
+        for give in self._answers.values():
+            give(False, None, True)
         self._answers.clear()
         self._listener.ended()
 
@@ -265,10 +275,29 @@ class Connection:
             return
         if time.monotonic() - self._heard_s > SILENCE_S:
             self.frozen += 1
+            _forget_unsent(socket)
             socket.dropConnection(abort=True)
             return
         socket.sendPing(b"")
         self.loop.call_later(PING_EVERY_S, self._look, socket)
+
+    def _request(self, service: str, args: Mapping[str, Any]) -> tuple[str, bytes]:
+        """A new id, and the question that bears it."""
+        name = f"call:{next(self._ids)}"
+        return name, json.dumps({"op": "call_service", "id": name, "service": service, "args": dict(args)}).encode()
+
+    def _poller(self, socket: Any, service: str, poll: Poll) -> Poller:
+        def ask(service: str, args: Mapping[str, Any], answered: Callable[[bool, Any], None]) -> Callable[[], None]:
+            name, text = self._request(service, args)
+            self._answers[name] = lambda result, values, lost: None if lost else answered(result, values)
+            socket.sendMessage(text, isBinary=False)
+            return lambda: self._forget(name)
+
+        link = Link(ask, self._listener.heard, self._rubbish.add, self.loop.call_later, lambda: socket is self._socket)
+        return Poller(service, poll, self._peer, link)
+
+    def _forget(self, name: str) -> None:
+        self._answers.pop(name, None)
 
     def _dispatch(self, payload: bytes, binary: bool) -> None:
         if binary:
@@ -286,10 +315,17 @@ class Connection:
                 raise ProtocolError(self._peer, "a 'publish' without topic or message", "both")
             self._listener.heard(topic, content)
         elif op == "service_response":
-            answer = self._answers.pop(str(message.get("id")), None)
-            if answer is not None:
-                answer.give(message.get("result", True) is True, message.get("values"))
+            give = self._answers.pop(str(message.get("id")), None)
+            if give is not None:
+                give(message.get("result", True) is True, message.get("values"), False)
         elif op == "status":
             self.status = str(message.get("msg"))[:200]
         else:
             raise ProtocolError(self._peer, f"op {str(op)[:40]!r}", "publish, service_response or status")
+
+
+def _forget_unsent(socket: Any) -> None:
+    """What the system still holds of it must not arrive after all, when the network is back (SO_LINGER 0)."""
+    handle = socket.transport.get_extra_info("socket") if socket.transport is not None else None
+    if handle is not None:
+        handle.setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))

@@ -48,7 +48,7 @@ class Diagnosed:
     def diagnose_robot(self, timeout_s: float) -> Sequence[Verdict]:
         """See `Diagnosable.diagnose_robot`. Nothing is published and no service but /rosapi's called."""
         heard = self.layout.heard()
-        ear = hear(self.url, self.address, heard, _LISTEN_S, timeout_s)
+        ear = hear(self.url, self.address, heard, _LISTEN_S, timeout_s, self.layout.poll)
         found = [_rates(self.layout, ear), _stop(self.layout, ear)]
         if self.rosapi:
             with listening(self.url, self.address, {}, timeout_s) as (connection, _):

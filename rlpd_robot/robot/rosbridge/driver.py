@@ -110,7 +110,7 @@ class RosbridgeDriver(steps.Robot, Diagnosed):
         """
         deadline_s = time.monotonic() + timeout_s
         if self._connection is None:
-            self._connection = Connection(self.url, self, self._max_bytes)
+            self._connection = Connection(self.url, self, self._max_bytes, self.layout.poll)
         connection = self._connection
         if not connection.wait_up(deadline_s):
             raise PeerTimeoutError("a rosbridge server", self.address, timeout_s, _CONNECT)
@@ -214,9 +214,9 @@ class RosbridgeDriver(steps.Robot, Diagnosed):
         self._latest.clear()
         return self.layout.opening()
 
-    def heard(self, topic: str, message: Mapping[str, Any]) -> None:
+    def heard(self, topic: str, message: Mapping[str, Any], at_s: float | None = None) -> None:
         """In the I/O thread."""
-        self._latest.put(topic, message)
+        self._latest.put(topic, message, at_s)
 
     def ended(self) -> None:
         """In the I/O thread: whoever waits must see it."""
@@ -245,7 +245,7 @@ class RosbridgeDriver(steps.Robot, Diagnosed):
             pace = self._newest_pace()
             return self._cut or (pace is not None and pace.count > self._last)
 
-        there = self._latest.wait(ready, deadline_s)
+        there = self._latest.wait(ready, deadline_s, self.layout.paced_by)
         self._check_e_stop()
         if self._cut:
             raise self._gone()

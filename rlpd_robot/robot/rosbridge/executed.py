@@ -41,6 +41,7 @@ class EchoReader:
     def __init__(self, settings: Echo, names: Sequence[str], scale: NDArray[np.float64]) -> None:
         self.topic, self._settings = settings.topic, settings
         self._names, self._scale = tuple(names), scale
+        self._place: tuple[tuple[str, ...], list[int]] = ((), [])  # names of the last message, and where ours are there
 
     def read(self, heard: Heard) -> NDArray[np.float64] | None:
         """(K,) in the command's units; None where the message speaks of something else."""
@@ -53,7 +54,9 @@ class EchoReader:
             names = names_of(heard.message, settings.names_path)
             if len(names) != numbers.size or not set(self._names) <= set(names):
                 return None
-            numbers = numbers[[names.index(name) for name in self._names]]
+            if names != self._place[0]:
+                self._place = names, [names.index(name) for name in self._names]
+            numbers = numbers[self._place[1]]
         return numbers / self._scale if numbers.shape == self._scale.shape else None
 
 
@@ -115,9 +118,10 @@ class Executed:
     def _echoed(self, place: tuple[int, int], echo: EchoReader, received_s: float) -> int:
         heard = self._latest.history(echo.topic, received_s)
         told = next((values for one in heard if (values := echo.read(one)) is not None), None)
-        if told is None or not self._sent:
+        if told is None:
             return -1
-        sent = np.array([values[slice(*place)] for _, values in self._sent])  # (N, K)
-        same = (np.abs(sent - told) <= _TOLERANCE * np.maximum(1.0, np.abs(told))).all(axis=1)  # False for NaN
-        newest = int(np.flatnonzero(same)[-1]) if same.any() else -1
-        return self._sent[newest][0] if newest >= 0 else -1
+        near, part = _TOLERANCE * np.maximum(1.0, np.abs(told)), slice(*place)
+        for number, values in reversed(self._sent):  # the newest that fits, most often one of the last few
+            if (np.abs(values[part] - told) <= near).all():  # False for NaN
+                return number
+        return -1

@@ -2,8 +2,9 @@
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any
 
 from rlpd_robot.errors import PeerRefusedError, PeerTimeoutError
@@ -11,7 +12,7 @@ from rlpd_robot.robot.findings import Controller, Findings, JointTopic
 from rlpd_robot.robot.rosbridge import diagnosis
 from rlpd_robot.robot.rosbridge.connection import Connection
 from rlpd_robot.robot.rosbridge.messages import names_of
-from rlpd_robot.robot.rosbridge.settings import FLOAT_ARRAY, JOINT_STATE, TRAJECTORY, plain_type
+from rlpd_robot.robot.rosbridge.settings import FLOAT_ARRAY, JOINT_STATE, TRAJECTORY, Poll, plain_type
 
 MAX_BYTES = 16_000_000
 _TAKES_JOINTS = (TRAJECTORY, FLOAT_ARRAY, JOINT_STATE)  # the likeliest first
@@ -24,13 +25,14 @@ class Ear:
 
     Args:
         topics: topic → type.
+        services: those that the connection polls.
     """
 
-    def __init__(self, topics: Mapping[str, str]) -> None:
+    def __init__(self, topics: Mapping[str, str], services: Sequence[str] = ()) -> None:
         self._topics = dict(topics)
         self._lock = threading.Lock()
         self._last: dict[str, Mapping[str, Any]] = {}
-        self._arrivals: dict[str, list[float]] = {topic: [] for topic in topics}
+        self._arrivals: dict[str, list[float]] = {topic: [] for topic in (*topics, *services)}
 
     def opened(self) -> list[dict[str, Any]]:
         """In the I/O thread."""
@@ -39,7 +41,7 @@ class Ear:
             for topic, kind in self._topics.items()
         ]
 
-    def heard(self, topic: str, message: Mapping[str, Any]) -> None:
+    def heard(self, topic: str, message: Mapping[str, Any], at_s: float | None = None) -> None:
         """In the I/O thread."""
         with self._lock:
             arrivals = self._arrivals.get(topic)
@@ -63,14 +65,16 @@ class Ear:
 
 
 @contextmanager
-def listening(url: str, address: str, topics: Mapping[str, str], timeout_s: float) -> Iterator[tuple[Connection, Ear]]:
-    """A connection of its own, with an ear on these topics.
+def listening(
+    url: str, address: str, topics: Mapping[str, str], timeout_s: float, poll: Mapping[str, Poll] = MappingProxyType({})
+) -> Iterator[tuple[Connection, Ear]]:
+    """A connection of its own, with an ear on these topics and on the answers of these services.
 
     Raises:
         PeerTimeoutError: nobody takes it.
     """
-    ear = Ear(topics)
-    connection = Connection(url, ear, MAX_BYTES)
+    ear = Ear(topics, tuple(poll))
+    connection = Connection(url, ear, MAX_BYTES, poll)
     try:
         if not connection.wait_up(time.monotonic() + timeout_s):
             raise PeerTimeoutError("a rosbridge server", address, timeout_s, _START)
@@ -91,13 +95,20 @@ def asking(connection: Connection, address: str, timeout_s: float) -> diagnosis.
     return ask
 
 
-def hear(url: str, address: str, topics: Mapping[str, str], seconds: float, timeout_s: float) -> Ear:
+def hear(
+    url: str,
+    address: str,
+    topics: Mapping[str, str],
+    seconds: float,
+    timeout_s: float,
+    poll: Mapping[str, Poll] = MappingProxyType({}),
+) -> Ear:
     """Listen for so long [s].
 
     Raises:
         PeerTimeoutError: nobody is there.
     """
-    with listening(url, address, topics, timeout_s) as (_, ear):
+    with listening(url, address, topics, timeout_s, poll) as (_, ear):
         time.sleep(seconds)
     return ear
 

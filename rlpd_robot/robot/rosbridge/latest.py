@@ -53,17 +53,18 @@ class Latest:
         self.ros: int | None = None
         self._paths = {topic: tuple(dict.fromkeys(paths)) for topic, paths in names_paths.items()}
         self._changed = threading.Condition()
+        self._awaited: str | None = None
         self._slots: dict[str, dict[tuple[str, ...], Heard]] = {topic: {} for topic in self._paths}
         self._counts = dict.fromkeys(self._paths, 0)
         self._kept: dict[str, deque[Heard]] = {topic: deque(maxlen=_HISTORY) for topic in kept}
 
-    def put(self, topic: str, message: Mapping[str, Any]) -> None:
-        """A message came. One of a topic that nobody asked for is ignored."""
+    def put(self, topic: str, message: Mapping[str, Any], at_s: float | None = None) -> None:
+        """A message came, or tells of `at_s` where that is given. One of a topic that nobody asked for is ignored."""
         paths = self._paths.get(topic)
         if paths is None:
             return
         names = next((found for path in paths if (found := names_of(message, path))), ())
-        stamp_s, now = stamp_of(message), time.monotonic()
+        stamp_s, now = stamp_of(message), time.monotonic() if at_s is None else at_s
         self.ros = ros_version_of(message) or self.ros
         slots = self._slots[topic]
         before = slots.get(names)
@@ -79,7 +80,8 @@ class Latest:
                 del slots[next(iter(slots))]
             if topic in self._kept:
                 self._kept[topic].append(heard)
-            self._changed.notify_all()
+            if self._awaited in (None, topic):
+                self._changed.notify_all()
 
     def clear(self) -> None:
         """Forget every message; the counts go on."""
@@ -105,9 +107,14 @@ class Latest:
         with self._changed:
             return sorted({name for names in self._slots[topic] for name in names})
 
-    def wait(self, ready: Callable[[], bool], deadline_s: float) -> bool:
-        """Until it is so, or the deadline; `ready` is asked after each message. Whether it is."""
+    def wait(self, ready: Callable[[], bool], deadline_s: float, topic: str | None = None) -> bool:
+        """Until it is so, or the deadline; whether it is.
+
+        `ready` is asked after each message; of this topic alone where one is given, since each time takes the
+        interpreter from the I/O thread, which has the messages of other topics to take as well.
+        """
         with self._changed:
+            self._awaited = topic
             while not ready():
                 left_s = deadline_s - time.monotonic()
                 if left_s <= 0:

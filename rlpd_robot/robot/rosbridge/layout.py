@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from rlpd_robot.robot.rosbridge.settings import (
     TWIST_AXES,
     CommandField,
     Condition,
+    Poll,
     Publication,
     Step,
     Subscription,
@@ -32,7 +34,7 @@ from rlpd_robot.spec import RobotSpec
 from rlpd_robot.wire.settings import is_local
 
 _KEYS = ("name", "period_s", "subscribe", "state", "publish", "command")
-_OPTIONS = ("require", "e_stop", "reset", "stop", "hold", "ros", "paced_by", "time_to_live_s", "transit_s")
+_OPTIONS = ("poll", "require", "e_stop", "reset", "stop", "hold", "ros", "paced_by", "time_to_live_s", "transit_s")
 _E_STOP_QUEUE = 10  # messages: a short press must not be overwritten
 
 
@@ -46,13 +48,14 @@ class Layout:
         state: field → `Reading`.
         publish: topic → `Publication`.
         command: field → `CommandField`.
+        poll: service → `Poll`.
         require: list of `Condition` that must hold while the robot may move.
         e_stop: `Condition` that tells that the emergency stop is pressed.
         reset: list of `Step`, in order.
         stop: list of `Step`, of `call` and `say` only; nothing waits for them.
         hold: whether a stop also commands rates of zero and, where `measured` tells them, the positions of that moment.
         ros: 1, 2, or "auto": as the robot's stamps are written.
-        paced_by: topic of which each message makes a state; the first of `subscribe` unless given.
+        paced_by: topic of which each message makes a state; the first of `subscribe`, then `poll`, unless given.
         time_to_live_s: age of the newest state, and time on the way to the socket, beyond which a command is dropped
             [s]; `FRESH_PERIODS` unless given.
         transit_s: to the robot and back [s]; see `Executed`.
@@ -70,6 +73,7 @@ class Layout:
         state: Mapping[str, Any],
         publish: Mapping[str, Any],
         command: Mapping[str, Any],
+        poll: Mapping[str, Any] = MappingProxyType({}),
         require: Sequence[Any] = (),
         e_stop: Mapping[str, Any] | None = None,
         reset: Sequence[Any] = (),
@@ -82,6 +86,7 @@ class Layout:
     ) -> None:
         self.hold, self.transit_s = hold, transit_s
         self._subscribe: dict[str, Subscription] = parse_all(Subscription, subscribe, "subscribe")
+        self.poll: dict[str, Poll] = parse_all(Poll, poll, "poll")
         readings: dict[str, ReadingSettings] = parse_all(ReadingSettings, state, "state")
         self._publish: dict[str, Publication] = parse_all(Publication, publish, "publish")
         self._command: dict[str, CommandField] = parse_all(CommandField, command, "command")
@@ -95,11 +100,12 @@ class Layout:
         if ros not in (1, 2, "auto"):
             raise ConfigError("ros", ros, "1, 2 or auto")
         self.ros = ros if isinstance(ros, int) else None
-        for key, topics, known in (("state", readings, self._subscribe), ("command", self._command, self._publish)):
+        told: dict[str, Subscription | Poll] = {**self._subscribe, **self.poll}
+        for key, topics, known in (("state", readings, told), ("command", self._command, self._publish)):
             for field, one in topics.items():
                 if one.topic not in known:
-                    group = "subscribe" if key == "state" else "publish"
-                    raise ConfigError(f"{key}.{field}.topic", one.topic, f"one of those of '{group}': {list(known)}")
+                    group = "'subscribe' and 'poll'" if key == "state" else "'publish'"
+                    raise ConfigError(f"{key}.{field}.topic", one.topic, f"one of those of {group}: {list(known)}")
         self.readings = [Reading(field, one, f"robot '{name}'") for field, one in readings.items()]
         self.spec = RobotSpec(
             name=name,
@@ -110,9 +116,9 @@ class Layout:
         self.ttl_s = FRESH_PERIODS * period_s if time_to_live_s is None else time_to_live_s
         if not 0 < self.ttl_s < math.inf:
             raise ConfigError("time_to_live_s", time_to_live_s, "a positive time in seconds")
+        self.ages = {topic: one.max_age_s for topic, one in told.items()}
         self.paced_by = self._pacing(paced_by)
-        self.ages = {topic: one.max_age_s for topic, one in self._subscribe.items()}
-        self.fits = {topic: self._fitting(topic) for topic in self._subscribe}
+        self.fits = {topic: self._fitting(topic) for topic in told}
         self.paced_topics = [topic for topic, age_s in self.ages.items() if age_s > 0]
         self._slices = self._command_slices()
         self._messages = [self._message(topic, places) for topic, places in self._by_topic().items()]
@@ -168,8 +174,8 @@ class Layout:
         return [*advertise, *subscribe]
 
     def names_paths(self) -> dict[str, set[str]]:
-        """Topic → ways to joint names, for every topic that is listened to."""
-        paths: dict[str, set[str]] = {topic: set() for topic in self.heard()}
+        """Topic → ways to joint names, for every topic that is listened to and every service that is polled."""
+        paths: dict[str, set[str]] = {topic: set() for topic in (*self.heard(), *self.poll)}
         for one in self.readings:
             paths[one.topic].add(one.names_path)
         return paths
@@ -196,6 +202,8 @@ class Layout:
                 checks.publishes(topic, kind)
         for topic, one in self._publish.items():
             checks.subscribes(topic, one.type)
+        for service, poll in self.poll.items():
+            checks.serves(service, poll.type)
         for step in (*self.reset, *self.stop):
             if step.call is not None:
                 checks.serves(step.call.service, step.call.type)
@@ -238,8 +246,8 @@ class Layout:
         return {**{topic: one.type for topic, one in self._publish.items()}, **said}
 
     def services(self) -> dict[str, str]:
-        """Service → type, "" where any will do, of all that reset and stop call."""
-        found = {}
+        """Service → type, "" where any will do, of all that is polled and that reset and stop call."""
+        found = {service: poll.type for service, poll in self.poll.items()}
         for step in (*self.reset, *self.stop):
             if step.call is not None:
                 found[step.call.service] = step.call.type
@@ -261,9 +269,9 @@ class Layout:
         return types
 
     def _pacing(self, topic: str | None) -> str:
-        topic = topic if topic is not None else next(iter(self._subscribe), "")
+        topic = topic if topic is not None else next(iter(self.ages), "")
         if topic not in {one.topic for one in self.readings}:
-            raise ConfigError("paced_by", topic, f"a topic that a state field is read from: {list(self._subscribe)}")
+            raise ConfigError("paced_by", topic, f"a topic that a state field is read from: {list(self.ages)}")
         return topic
 
     def _fitting(self, topic: str) -> Callable[[tuple[str, ...]], bool]:

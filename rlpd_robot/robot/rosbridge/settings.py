@@ -39,11 +39,30 @@ class Subscription:
 
 
 @dataclass(frozen=True)
+class Poll:
+    """One service that states come from, where a robot publishes none: its answers count as messages.
+
+    Attributes:
+        type: two-part type of the service.
+        every_s: from one question to the next [s]; the next one waits for the answer.
+        args: of each request.
+        max_age_s: as of a `Subscription`, counted from the question.
+        timeout_s: without an answer for so long it is asked again [s].
+    """
+
+    type: str
+    every_s: float
+    args: Mapping[str, Any] = field(default_factory=dict)
+    max_age_s: float = 0.1
+    timeout_s: float = 1.0
+
+
+@dataclass(frozen=True)
 class Reading:
     """Where a value is in the messages of a topic.
 
     Attributes:
-        topic: one of `subscribe`.
+        topic: one of `subscribe` or `poll`.
         path: dotted way to the value: numbers, a list of them, or something with x, y, z (w); an index is written as a
             number, as in "points.0.positions".
         names: joints to take from a list, in this order, by the message's own list of names.
@@ -347,7 +366,7 @@ def _check_simple(made: Any, key: str) -> None:
     for name in ("max_age_s", "throttle_ms"):
         if getattr(made, name, 0) < 0:
             raise ConfigError(f"{key}.{name}", getattr(made, name), "at least 0")
-    for name in ("timeout_s", "speed", "tolerance", "time_from_start"):
+    for name in ("timeout_s", "every_s", "speed", "tolerance", "time_from_start"):
         if not getattr(made, name, 1) > 0:
             raise ConfigError(f"{key}.{name}", getattr(made, name), "above 0")
     for name in ("topic", "service", "manager"):

@@ -45,15 +45,15 @@ _LOOK_MS = 200
 
 
 class Part:
-    """One of this module's functions in a process of its own; its last line is its report in JSON.
+    """One of a module's functions in a process of its own; its last line is its report in JSON.
 
     "said" in the report: the lines before it.
     """
 
-    def __init__(self, name: str, *arguments: object) -> None:
+    def __init__(self, name: str, *arguments: object, module: str = __name__) -> None:
         self._name = name
         self._process = subprocess.Popen(
-            [sys.executable, "-m", __name__, name, *map(str, arguments)],
+            [sys.executable, "-m", module, name, *map(str, arguments)],
             stdout=subprocess.PIPE,
             text=True,
             env={**os.environ, "OPENBLAS_NUM_THREADS": "1", SUPERVISOR: str(os.getpid())},
