@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rlpd_robot.errors import ConfigError, PeerTimeoutError
+from rlpd_robot.errors import ConfigError, PeerRefusedError, PeerTimeoutError
 from rlpd_robot.robot.book import Outcome, read_book
 from rlpd_robot.robot.rosbridge.driver import RosbridgeDriver
 from rlpd_robot.run.bench import rosbridge_parts as parts
@@ -41,9 +41,9 @@ AIMS = {
 }
 """Upper limits, for 24 joints at 100 Hz on loopback."""
 
-_START_S = 60.0
+_START_S, _LOOK_S = 60.0, 1.0
 _END_S = 10.0
-_TAIL_S = 10.0
+_TAIL_S, _AGAIN_S = 10.0, 0.05
 _STEP_S = 1e-4  # of the wall clock against the monotonic one, beyond which stamps tell nothing
 _ROBOT_PRIORITY = 50  # as of the robot in `bench latency`
 _SWITCH_S = 2e-4  # as the actor has it
@@ -72,10 +72,11 @@ def run_bench(settings: Settings, words: Sequence[str], build: Build) -> dict[st
         sim = Child("sim", stand_in, Path(folder))
         stack.callback(sim.end, _END_S)
         driver = _driver(settings, build, address, stack)
-        driver.connect(_START_S)
+        _meet(driver, sim)
         problems = come_first(settings.actor.cpu, settings.actor.realtime_priority)
         if settings.actor.realtime_priority:
             come_first(None, _ROBOT_PRIORITY, _Another(sim.pid))
+        stack.callback(sys.setswitchinterval, sys.getswitchinterval())
         sys.setswitchinterval(_SWITCH_S)
         delays = _measure(driver, address, settings.rosbridge.seconds, origin_s, book)
         sim.check()
@@ -141,6 +142,19 @@ def _driver(settings: Settings, build: Build, address: str, stack: ExitStack) ->
     driver: RosbridgeDriver = build({**settings.robot.driver, "address": address})
     stack.callback(driver.close)
     return driver
+
+
+def _meet(driver: RosbridgeDriver, sim: Child) -> None:
+    """Connect, unless the stand-in ends before."""
+    deadline_s = time.monotonic() + _START_S
+    while True:
+        sim.check()
+        try:
+            driver.connect(_LOOK_S)
+            return
+        except (PeerTimeoutError, PeerRefusedError):
+            if time.monotonic() > deadline_s:
+                raise
 
 
 def _measure(driver: RosbridgeDriver, address: str, seconds: float, origin_s: float, book: Path) -> dict[str, Any]:
@@ -211,7 +225,7 @@ def _executed(
     book: Path, commander: parts.Commander, start: int = 0, connected_s: Sequence[float] = ()
 ) -> tuple[Floats, Floats, int]:
     """When each executed command was made and executed [s], and how many came late and were refused."""
-    records = read_book(book)[start:]
+    records = _whole(book, commander.last)[start:]
     known = np.array([value in commander.made for value in records["values"][:, 0]], bool)
     records = records[known]
     made_s = np.array([commander.made[value] for value in records["values"][:, 0]], np.float64)
@@ -220,6 +234,16 @@ def _executed(
         raise PeerTimeoutError("the stand-in, whose book holds no command of ours", str(book), _TAIL_S, "See its log.")
     late = parts.stale(made_s[~done], records["stamp_s"][~done], connected_s)
     return made_s[done], records["stamp_s"][done], int(late.sum())
+
+
+def _whole(book: Path, last: float) -> NDArray[np.void]:
+    """The book, once the robot has seen the last command; or as it is after a while."""
+    deadline_s = time.monotonic() + _TAIL_S
+    while True:
+        records = read_book(book)
+        if last in records["values"][:, 0] or time.monotonic() > deadline_s:
+            return records
+        time.sleep(_AGAIN_S)
 
 
 def _quantiles(values_s: Sequence[float] | Floats) -> dict[str, float]:

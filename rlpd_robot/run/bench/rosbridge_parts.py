@@ -6,7 +6,7 @@ import random
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,7 +27,7 @@ ANSWER_S = 20.0
 _LOOK_S, _AGAIN_S = 0.2, 0.05
 _SWING = (0.25, 0.75)  # part of the first element's range in which it goes from one end to the other
 _STEPS = 1 << 20  # of the swing, each of which is one command
-_BACK_S = 15.0  # from a cut to the next connection
+_BACK_S = 60.0  # from a cut to the next connection
 _ACTING, _TRYING = (3, 30), (0, 10)  # periods between a reset and a cut, and between a connection and a reset
 _FREEZE_S, _LATE_S = (0.0, 2.0), (0.0, 0.3)
 
@@ -50,12 +50,14 @@ class Commander:
     Attributes:
         made: first element → monotonic time at which the command was made [s].
         refused: commands that the driver dropped.
+        last: first element of the newest command that it did not drop.
     """
 
     def __init__(self, driver: Driver, spec: RobotSpec) -> None:
         self.period_s = spec.period_s
         self.made: dict[float, float] = {}
         self.refused = 0
+        self.last = float("nan")
         self._driver = driver
         self._limits = SafetyLimits.from_settings(SafetySettings("range"), spec)
         self._middle = (spec.command_low + spec.command_high) / 2
@@ -75,8 +77,12 @@ class Commander:
         values, share = self._middle.copy(), len(self.made) / _STEPS
         values[0] = self._low + self._width * (_SWING[0] + (_SWING[1] - _SWING[0]) * share)
         command = filter_command(self._limits, None, Command(values), self._state)[0]
-        self.made[float(command.values[0])] = time.monotonic()
-        self.refused += self._driver.send(command) < 0
+        name = float(command.values[0])
+        self.made[name] = time.monotonic()
+        if self._driver.send(command) >= 0:
+            self.last = name
+        else:
+            self.refused += 1
 
     def go_on(self, timeout_s: float) -> None:
         """One period, whatever the link is like: read if something comes, and command in any case."""
@@ -113,7 +119,7 @@ def measure_delays(commander: Commander, seconds: float, age: Age, echo: "Echo")
     commander.reset()
     end_s = time.monotonic() + seconds
     with _uncollected():
-        while time.monotonic() < end_s:
+        while time.monotonic() < end_s or not found.state:
             try:
                 state = commander.read(ANSWER_S)
             except PeerRefusedError:
@@ -190,10 +196,12 @@ class Echo:
         from websockets.sync.client import connect
 
         self.state, self.command = [one.decode() for one in state], [one.decode() for one in command]
+        self._stack = ExitStack()
         deadline_s = time.monotonic() + ANSWER_S
         while True:
             try:
-                self._socket = connect(url, compression=None, open_timeout=ANSWER_S, close_timeout=1)
+                dialled = connect(url, compression=None, open_timeout=ANSWER_S, close_timeout=1)
+                self._socket = self._stack.enter_context(dialled)
                 return
             except ConnectionRefusedError:
                 if time.monotonic() > deadline_s:
@@ -211,7 +219,7 @@ class Echo:
 
     def close(self) -> None:
         """End it."""
-        self._socket.close()
+        self._stack.close()
 
 
 def overhear(url: str, opening: Sequence[dict[str, Any]], topics: Sequence[str]) -> list[bytes]:
