@@ -258,7 +258,6 @@ class ChaosSettings:
 
 
 @dataclass(frozen=True)
-<<<<<<< HEAD
 class RecordChaosSettings:
     """`rlpd-robot bench record-chaos`.
 
@@ -281,7 +280,9 @@ class RecordChaosSettings:
         _at_least("record_chaos.steps", self.steps, 1)
         if not 0 < self.seconds <= 60:
             raise ConfigError("record_chaos.seconds", self.seconds, "above 0 and at most 60")
-=======
+
+
+@dataclass(frozen=True)
 class RosbridgeSettings:
     """`rlpd-robot bench rosbridge`.
 
@@ -297,7 +298,6 @@ class RosbridgeSettings:
         _at_least("rosbridge.cuts", self.cuts, 0)
         if not 0 < self.seconds <= 3600:
             raise ConfigError("rosbridge.seconds", self.seconds, "above 0 and at most 3600")
->>>>>>> 30f9cdf (Measure states, commands and cuts over rosbridge (work in progress))
 
 
 Recipe = Mapping[str, Any]
@@ -353,11 +353,8 @@ class Settings:
     fuzz: FuzzSettings = field(default_factory=FuzzSettings)
     latency: LatencySettings = field(default_factory=LatencySettings)
     chaos: ChaosSettings = field(default_factory=ChaosSettings)
-<<<<<<< HEAD
     record_chaos: RecordChaosSettings = field(default_factory=RecordChaosSettings)
-=======
     rosbridge: RosbridgeSettings = field(default_factory=RosbridgeSettings)
->>>>>>> 30f9cdf (Measure states, commands and cuts over rosbridge (work in progress))
     doctor: DoctorSettings = field(default_factory=DoctorSettings)
     resume: str = "auto"
     policy: str = "latest"

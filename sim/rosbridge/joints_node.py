@@ -16,6 +16,7 @@ from rlpd_robot.robot.rosbridge.settings import (
     TRAJECTORY,
     CommandField,
     Condition,
+    Poll,
     Publication,
     Step,
     parse,
@@ -24,7 +25,7 @@ from rlpd_robot.robot.rosbridge.settings import (
 )
 from rlpd_robot.robot.rosbridge.settings import Reading as ReadingSettings
 from rlpd_robot.robot.rosbridge.settings import Subscription as SubscriptionSettings
-from sim.rosbridge.graph import Graph
+from sim.rosbridge.graph import Graph, Handler
 from sim.rosbridge.message_types import zero
 
 NODE = "/joints"
@@ -55,6 +56,7 @@ class JointsNode:
         self._subscribe: dict[str, SubscriptionSettings] = parse_all(
             SubscriptionSettings, settings["subscribe"], "subscribe"
         )
+        self._poll: dict[str, Poll] = parse_all(Poll, settings.get("poll", {}), "poll")
         self._readings: dict[str, ReadingSettings] = parse_all(ReadingSettings, settings["state"], "state")
         self._publish: dict[str, Publication] = parse_all(Publication, settings["publish"], "publish")
         self._command: dict[str, CommandField] = parse_all(CommandField, settings["command"], "command")
@@ -110,7 +112,7 @@ class JointsNode:
             middle = [(low + high) / 2 for low, high in zip(one.low, one.high, strict=True)]
             places.update(zip(one.names, homes[0][field] if homes else middle, strict=True))
         for reading in self._readings.values():
-            for name in reading.names:
+            for name in reading.names or reading.labels:
                 places.setdefault(name, 0.0)
         return places
 
@@ -122,6 +124,8 @@ class JointsNode:
             graph.advertise(sign.topic, sign.type, NODE)
         graph.advertise("/robot_description", "std_msgs/String", NODE)
         graph.parameters["/robot_description"] = self.urdf()
+        for service, poll in self._poll.items():
+            graph.serve(service, poll.type, self._teller(service))
         for topic, publication in self._publish.items():
             graph.listen(topic, publication.type, NODE, self, self._taker(topic, publication))
         for step in self._steps:
@@ -145,6 +149,17 @@ class JointsNode:
             "velocity": [self._velocity[name] for name in names],
             "effort": [0.0] * len(names),
         }
+
+    def _teller(self, service: str) -> Handler:
+        """What is polled there, in the order of the robot's joints."""
+        read = [one for one in self._readings.values() if one.topic == service]
+
+        async def tell(args: Mapping[str, Any]) -> dict[str, Any]:
+            with self._lock:
+                kinds = {"position": self.position, "velocity": self._velocity}
+                return {one.path: [kinds.get(one.path, {}).get(name, 0.0) for name in one.labels] for one in read}
+
+        return tell
 
     def _taker(self, topic: str, publication: Publication) -> Any:
         names = [name for one in self._command.values() if one.topic == topic for name in one.names]

@@ -20,6 +20,7 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 import roslibpy
+from autobahn.exception import Disconnected
 from roslibpy.comm.comm_asyncio import AsyncioRosBridgeProtocol
 
 from rlpd_robot.errors import ProtocolError
@@ -41,14 +42,17 @@ _CLOSE_S = 1.0
 _log = logging.getLogger(__name__)
 
 
+Answered = Callable[[str, Mapping[str, Any], float], None]
+
+
 class Listener(Protocol):
     """Whom a connection tells, in the I/O thread: copy and return."""
 
     def opened(self) -> list[dict[str, Any]]:
         """A connection is open: what to say on it first."""
 
-    def heard(self, topic: str, message: Mapping[str, Any], at_s: float | None = None) -> None:
-        """A message on a topic; or the answer of a polled service, with the time of the question [s]."""
+    def heard(self, topic: str, message: Mapping[str, Any]) -> None:
+        """A message on a topic."""
 
     def ended(self) -> None:
         """The connection has ended."""
@@ -121,7 +125,8 @@ class Connection:
         url: ws:// or wss://.
         listener: told of what happens.
         max_bytes: largest message accepted; a larger one ends the connection.
-        poll: services to ask again and again, for the listener to hear their answers.
+        poll: services to ask again and again.
+        answered: takes their answers, in the I/O thread: service, values, time of the question [s].
 
     Attributes:
         epoch: counts the connections made; 0: none yet.
@@ -133,7 +138,12 @@ class Connection:
     """
 
     def __init__(
-        self, url: str, listener: Listener, max_bytes: int, poll: Mapping[str, Poll] = MappingProxyType({})
+        self,
+        url: str,
+        listener: Listener,
+        max_bytes: int,
+        poll: Mapping[str, Poll] = MappingProxyType({}),
+        answered: Answered = lambda service, values, asked_s: None,
     ) -> None:
         self.epoch = self.losses = self.frozen = 0
         self.expired = self.unsent = 0
@@ -144,7 +154,7 @@ class Connection:
         self._changed = threading.Condition()
         self._answers: dict[str, Callable[[bool, Any, bool], None]] = {}
         self._ids = itertools.count(1)
-        self._poll = dict(poll)
+        self._poll, self._answered = dict(poll), answered
         self._heard_s = 0.0
         self.status = ""
         self.loop: Any = None
@@ -190,11 +200,10 @@ class Connection:
                 self.unsent += 1
             elif now > expires_s or socket.transport is None or socket.transport.get_write_buffer_size() > 0:
                 self.expired += 1  # what waits behind something that does not leave would arrive late
-            else:
-                for text in texts:
-                    socket.sendMessage(text, isBinary=False)
-                if written is not None:
-                    written(now)
+            elif not all(_sent(socket, text) for text in texts):
+                self.unsent += 1
+            elif written is not None:
+                written(now)
 
         self.loop.call_soon_threadsafe(write)
         return True
@@ -209,7 +218,7 @@ class Connection:
                 answer.give(False, None, lost=True)
                 return
             self._answers[name] = answer.give
-            socket.sendMessage(text, isBinary=False)
+            _sent(socket, text)
 
         self.loop.call_soon_threadsafe(write)
         return answer
@@ -290,10 +299,10 @@ class Connection:
         def ask(service: str, args: Mapping[str, Any], answered: Callable[[bool, Any], None]) -> Callable[[], None]:
             name, text = self._request(service, args)
             self._answers[name] = lambda result, values, lost: None if lost else answered(result, values)
-            socket.sendMessage(text, isBinary=False)
+            _sent(socket, text)
             return lambda: self._forget(name)
 
-        link = Link(ask, self._listener.heard, self._rubbish.add, self.loop.call_later, lambda: socket is self._socket)
+        link = Link(ask, self._answered, self._rubbish.add, self.loop.call_later, lambda: socket is self._socket)
         return Poller(service, poll, self._peer, link)
 
     def _forget(self, name: str) -> None:
@@ -322,6 +331,15 @@ class Connection:
             self.status = str(message.get("msg"))[:200]
         else:
             raise ProtocolError(self._peer, f"op {str(op)[:40]!r}", "publish, service_response or status")
+
+
+def _sent(socket: Any, text: bytes) -> bool:
+    """Whether this could be written; not on a connection whose end is not known yet."""
+    try:
+        socket.sendMessage(text, isBinary=False)
+    except Disconnected:
+        return False
+    return True
 
 
 def _forget_unsent(socket: Any) -> None:

@@ -110,7 +110,7 @@ class RosbridgeDriver(steps.Robot, Diagnosed):
         """
         deadline_s = time.monotonic() + timeout_s
         if self._connection is None:
-            self._connection = Connection(self.url, self, self._max_bytes, self.layout.poll)
+            self._connection = Connection(self.url, self, self._max_bytes, self.layout.poll, self._latest.put)
         connection = self._connection
         if not connection.wait_up(deadline_s):
             raise PeerTimeoutError("a rosbridge server", self.address, timeout_s, _CONNECT)
@@ -214,9 +214,9 @@ class RosbridgeDriver(steps.Robot, Diagnosed):
         self._latest.clear()
         return self.layout.opening()
 
-    def heard(self, topic: str, message: Mapping[str, Any], at_s: float | None = None) -> None:
+    def heard(self, topic: str, message: Mapping[str, Any]) -> None:
         """In the I/O thread."""
-        self._latest.put(topic, message, at_s)
+        self._latest.put(topic, message)
 
     def ended(self) -> None:
         """In the I/O thread: whoever waits must see it."""

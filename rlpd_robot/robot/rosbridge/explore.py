@@ -41,7 +41,7 @@ class Ear:
             for topic, kind in self._topics.items()
         ]
 
-    def heard(self, topic: str, message: Mapping[str, Any], at_s: float | None = None) -> None:
+    def heard(self, topic: str, message: Mapping[str, Any]) -> None:
         """In the I/O thread."""
         with self._lock:
             arrivals = self._arrivals.get(topic)
@@ -74,7 +74,7 @@ def listening(
         PeerTimeoutError: nobody takes it.
     """
     ear = Ear(topics, tuple(poll))
-    connection = Connection(url, ear, MAX_BYTES, poll)
+    connection = Connection(url, ear, MAX_BYTES, poll, lambda service, values, asked_s: ear.heard(service, values))
     try:
         if not connection.wait_up(time.monotonic() + timeout_s):
             raise PeerTimeoutError("a rosbridge server", address, timeout_s, _START)

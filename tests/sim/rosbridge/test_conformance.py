@@ -236,3 +236,33 @@ def test_the_driver_keeps_its_promises_here(url: str, echoed: bool) -> None:
             assert robot.commands[-1] == [0.5, 0.5]
         finally:
             driver.close()
+
+
+def test_the_driver_asks_a_service_again_and_again(url: str, talker: Make) -> None:
+    """In the place of a topic: here the server's own clock."""
+    service, one = "/rosapi/get_time", talker()
+    seconds = next(iter(one.call(service)["values"]["time"]))  # secs or sec
+    with playing(url) as robot:
+        name = robot.namespace
+        described: dict[str, Any] = {
+            "name": "played",
+            "period_s": 0.05,
+            "subscribe": {f"{name}/joint_states": {"type": STATES, "max_age_s": 5.0}},
+            "poll": {service: {"type": "rosapi/GetTime", "every_s": 0.02, "max_age_s": 5.0}},
+            "state": {
+                "position": {"topic": f"{name}/joint_states", "path": "position", "names": ["a", "b"]},
+                "clock": {"topic": service, "path": f"time.{seconds}", "unit": "s"},
+            },
+            "publish": {f"{name}/command": {"type": FLOATS}},
+            "command": {"target": {"topic": f"{name}/command", "low": [-1, -1], "high": [1, 1], "unit": "rad"}},
+            "paced_by": service,
+        }
+        driver = RosbridgeDriver(url, rosapi=False, **described)
+        try:
+            driver.connect(20.0)
+            states = [driver.read(20.0) for _ in range(5)]
+            assert [b.sequence > a.sequence for a, b in zip(states, states[1:], strict=False)] == 4 * [True]
+            assert all(abs(float(state.values["clock"]) - time.time()) < 3600 for state in states)
+            assert driver.stats()["rubbish"] == 0
+        finally:
+            driver.close()
