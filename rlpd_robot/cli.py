@@ -371,6 +371,7 @@ BENCHES: dict[str, Sequence[str]] = {
     ),
     "fuzz": ("experiment=adroit_door_quick", "agent.clone_updates=10"),
     "latency": ("experiment=adroit_door_quick",),
+    "learner": ("agent=adroit",),
     "record-chaos": ("robot=adroit_door", "task=door"),
     "rosbridge": ("robot=adroit_pen_rosbridge", "task=pen"),
 }

@@ -29,6 +29,7 @@ from rlpd_robot.agent.config import AgentConfig
 from rlpd_robot.errors import ConfigError, RlpdRobotError
 from rlpd_robot.robot.safety import SafetySettings
 from rlpd_robot.robot.watchdog import WatchdogSettings
+from rlpd_robot.run.bench_settings import LearnerBenchSettings
 from rlpd_robot.run.doctor.settings import DoctorSettings
 from rlpd_robot.run.record_settings import RecordSettings
 from rlpd_robot.run.settings import (
@@ -129,6 +130,7 @@ _GROUPS = {
     "chaos": ChaosSettings,
     "record_chaos": RecordChaosSettings,
     "rosbridge": RosbridgeSettings,
+    "learner_bench": LearnerBenchSettings,
     "doctor": DoctorSettings,
 }
 

@@ -11,6 +11,7 @@ from rlpd_robot.errors import ConfigError
 from rlpd_robot.robot.deadline import Deadline
 from rlpd_robot.robot.safety import SafetySettings
 from rlpd_robot.robot.watchdog import WatchdogSettings
+from rlpd_robot.run.bench_settings import LearnerBenchSettings
 from rlpd_robot.run.doctor.settings import DoctorSettings
 from rlpd_robot.run.realtime import MAX_PRIORITY
 from rlpd_robot.run.record_settings import RecordSettings
@@ -355,6 +356,7 @@ class Settings:
     chaos: ChaosSettings = field(default_factory=ChaosSettings)
     record_chaos: RecordChaosSettings = field(default_factory=RecordChaosSettings)
     rosbridge: RosbridgeSettings = field(default_factory=RosbridgeSettings)
+    learner_bench: LearnerBenchSettings = field(default_factory=LearnerBenchSettings)
     doctor: DoctorSettings = field(default_factory=DoctorSettings)
     resume: str = "auto"
     policy: str = "latest"
