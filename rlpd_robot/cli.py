@@ -370,6 +370,7 @@ BENCHES: dict[str, Sequence[str]] = {
         *("agent.utd=2", "agent.clone_updates=100", "learner.publish_every=20", "learner.checkpoint_every=200"),
     ),
     "fuzz": ("experiment=adroit_door_quick", "agent.clone_updates=10"),
+    "import_fuzz": ("experiment=adroit_door_quick",),
     "latency": ("experiment=adroit_door_quick",),
     "learner": ("agent=adroit",),
     "record-chaos": ("robot=adroit_door", "task=door"),

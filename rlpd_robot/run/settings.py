@@ -221,6 +221,20 @@ class FuzzSettings:
 
 
 @dataclass(frozen=True)
+class ImportFuzzSettings:
+    """`rlpd-robot bench import_fuzz`.
+
+    Attributes:
+        files: spoiled ones for each importer.
+    """
+
+    files: int = 2000
+
+    def __post_init__(self) -> None:
+        _at_least("import_fuzz.files", self.files, 1)
+
+
+@dataclass(frozen=True)
 class LatencySettings:
     """`rlpd-robot bench latency`.
 
@@ -352,6 +366,7 @@ class Settings:
     record: RecordSettings = field(default_factory=RecordSettings)
     serve: ServeSettings = field(default_factory=ServeSettings)
     fuzz: FuzzSettings = field(default_factory=FuzzSettings)
+    import_fuzz: ImportFuzzSettings = field(default_factory=ImportFuzzSettings)
     latency: LatencySettings = field(default_factory=LatencySettings)
     chaos: ChaosSettings = field(default_factory=ChaosSettings)
     record_chaos: RecordChaosSettings = field(default_factory=RecordChaosSettings)

@@ -159,5 +159,5 @@ def leaves(path: Path, group: Any, prefix: str = "") -> dict[str, Any]:
         if isinstance(value, h5py_module().Group):
             found |= leaves(path, value, f"{prefix}{name}/")
         else:
-            found[prefix + name] = dataset(path, group, name)
+            found[prefix + name] = needed(path, group, name)
     return found

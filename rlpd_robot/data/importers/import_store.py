@@ -1,6 +1,6 @@
 """The pipeline from a source to a store: one episode at a time, and the store takes its name when it is whole."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from rlpd_robot.data.bulk_writer import BulkWriter
@@ -8,6 +8,7 @@ from rlpd_robot.data.importers.convert import Conversion, Converter
 from rlpd_robot.data.importers.report import ImportReport, checksum
 from rlpd_robot.data.importers.source import Importer, SourceEpisode
 from rlpd_robot.errors import ImportSourceError
+from rlpd_robot.types import Segment
 
 MAX_EXPANSION = 200
 """A source may unpack to so many times its size: constant columns shrink well, a million steps do not."""
@@ -53,7 +54,7 @@ def import_store(
         out: where nothing may be yet.
         importer: of this source.
         conversion: what to make of what the source does not say.
-        on_progress: told the transitions so far after each episode.
+        on_progress: told the transitions so far after each episode of the store.
 
     Returns:
         What was found, changed and made up; also in the store's attribute `import`.
@@ -64,17 +65,35 @@ def import_store(
         StoreError: there is something at `out`, or the disk refused.
     """
     with BulkWriter(out, conversion.problem) as writer:
-        report = ImportReport(str(source), importer.format, *checksum(source))
-        converter = Converter(source, conversion, report)
-        budget = _Budget(source, report.size_bytes)
-        for episode in importer.episodes():
-            budget.take(episode)
-            for segment in converter.convert(episode):
-                writer.append(segment)
+        report = open_report(source, importer)
+        for segment in segments(source, importer, conversion, report):
+            writer.append(segment)
             on_progress(report.transitions)
-        if not report.episodes:
-            raise ImportSourceError(source, "it holds no episode that could be stored", "at least one")
-        for sentence, times in importer.notes.items():
-            report.notes.count(sentence, times)
         writer.finish({"import": report.to_json()})
     return report
+
+
+def open_report(source: Path, importer: Importer) -> ImportReport:
+    """A report with the checksum of `source` and nothing counted yet.
+
+    Raises:
+        ImportSourceError: a part of it cannot be read, or leads out of it.
+    """
+    return ImportReport(str(source), importer.format, *checksum(source))
+
+
+def segments(source: Path, importer: Importer, conversion: Conversion, report: ImportReport) -> Iterator[Segment]:
+    """The episodes of the store that `source` becomes, one in memory at a time; `report` is complete after the last.
+
+    Raises:
+        ImportSourceError, DataError: as `import_store` does.
+    """
+    converter = Converter(source, conversion, report)
+    budget = _Budget(source, report.size_bytes)
+    for episode in importer.episodes():
+        budget.take(episode)
+        yield from converter.convert(episode)
+    if not report.episodes:
+        raise ImportSourceError(source, "it holds no episode that could be stored", "at least one")
+    for sentence, times in importer.notes.items():
+        report.notes.count(sentence, times)
