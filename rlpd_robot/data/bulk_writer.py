@@ -18,7 +18,7 @@ import zarr
 from zarr.storage import LocalStore
 
 from rlpd_robot.data.durable import exclusive, sync_tree
-from rlpd_robot.data.layout import WRITE_EVERY_CHUNK, columns, create_store
+from rlpd_robot.data.layout import WRITE_EVERY_CHUNK, columns, create_store, data_columns
 from rlpd_robot.data.opening import something_at
 from rlpd_robot.data.rows import Rows, episode_meta, episode_rows
 from rlpd_robot.errors import RlpdRobotError, StoreError
@@ -67,6 +67,10 @@ class BulkWriter:
         Raises:
             StoreError: the disk refused.
         """
+        if len(episode) > BLOCK_ROWS:
+            self._flush()
+            self._write_long(episode)
+            return
         end = self._rows + self._held + len(episode) + 1
         self._blocks.append({**episode_rows(episode, self._problem), **episode_meta(episode, end)})
         self._held += len(episode) + 1
@@ -91,6 +95,27 @@ class BulkWriter:
         self._rows += self._held
         self._episodes += len(self._blocks)
         self._blocks, self._held = [], 0
+
+    def _write_long(self, episode: Segment) -> None:
+        """One that is not held a second time."""
+        n, start = len(episode), self._rows
+        try:
+            for column in data_columns(self._problem):
+                array = self._arrays[column.key]
+                array.resize((start + n + 1, *array.shape[1:]))
+                if column.name == "observations":
+                    array[start:] = episode.observations
+                    continue
+                array[start : start + n] = True if column.name == "valid" else getattr(episode, column.name)
+                array[start + n :] = column.padding
+            for key, row in episode_meta(episode, start + n + 1).items():
+                array = self._arrays[key]
+                array.resize((self._episodes + 1, *array.shape[1:]))
+                array[self._episodes :] = row
+        except OSError as error:
+            raise self._refused(error) from error
+        self._rows += n + 1
+        self._episodes += 1
 
     def finish(self, attributes: Mapping[str, Any]) -> None:
         """Make it durable and give it its name.

@@ -222,7 +222,7 @@ class FuzzSettings:
 
 @dataclass(frozen=True)
 class ImportFuzzSettings:
-    """`rlpd-robot bench import_fuzz`.
+    """`rlpd-robot bench import-fuzz`.
 
     Attributes:
         files: spoiled ones for each importer.
@@ -232,6 +232,25 @@ class ImportFuzzSettings:
 
     def __post_init__(self) -> None:
         _at_least("import_fuzz.files", self.files, 1)
+
+
+@dataclass(frozen=True)
+class ImportBenchSettings:
+    """`rlpd-robot bench import`.
+
+    Attributes:
+        transitions: of each format, in all.
+        steps: transitions of an episode.
+        formats: `all`, or the name of one.
+    """
+
+    transitions: int = 1_000_000
+    steps: int = 200
+    formats: str = "all"
+
+    def __post_init__(self) -> None:
+        _at_least("import_bench.transitions", self.transitions, 1)
+        _at_least("import_bench.steps", self.steps, 2)
 
 
 @dataclass(frozen=True)
@@ -367,6 +386,7 @@ class Settings:
     serve: ServeSettings = field(default_factory=ServeSettings)
     fuzz: FuzzSettings = field(default_factory=FuzzSettings)
     import_fuzz: ImportFuzzSettings = field(default_factory=ImportFuzzSettings)
+    import_bench: ImportBenchSettings = field(default_factory=ImportBenchSettings)
     latency: LatencySettings = field(default_factory=LatencySettings)
     chaos: ChaosSettings = field(default_factory=ChaosSettings)
     record_chaos: RecordChaosSettings = field(default_factory=RecordChaosSettings)

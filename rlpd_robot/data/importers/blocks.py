@@ -38,13 +38,21 @@ class Blocks:
 
     def rows(self, start: int, stop: int) -> NDArray[Any]:
         """Rows [start, stop), start < stop; not to be written to."""
-        parts = []
+        if self._holds(start, stop):
+            return self._values[start - self._start : stop - self._start]
+        first, values = start, None
         while start < stop:
             if not self._start <= start < self._stop:
                 self._start = start - start % self._rows
                 self._stop = min(self._start + self._rows, self._length)
                 self._values = self._read(self._start, self._stop)
             end = min(stop, self._stop)
-            parts.append(self._values[start - self._start : end - self._start])
+            part = self._values[start - self._start : end - self._start]
+            values = np.empty((stop - first, *part.shape[1:]), part.dtype) if values is None else values
+            values[start - first : end - first] = part
             start = end
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        assert values is not None
+        return values
+
+    def _holds(self, start: int, stop: int) -> bool:
+        return self._start <= start and stop <= self._stop

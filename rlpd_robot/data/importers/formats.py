@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rlpd_robot.data.importers.hdf5 import child, open_hdf5
 from rlpd_robot.data.importers.source import Importer, SourceOptions
-from rlpd_robot.errors import ConfigError, ImportSourceError
+from rlpd_robot.errors import ConfigError, ImportSourceError, RlpdRobotError
 
 FORMATS: Mapping[str, str] = {
     "dapg": "dapg.DapgImporter",
@@ -54,8 +54,15 @@ def detect(path: Path) -> str:
     Raises:
         ImportSourceError: it is none that is known, or several would fit.
     """
-    if path.is_dir():
-        return _detect_folder(path)
+    try:
+        return _detect_folder(path) if path.is_dir() else _detect_file(path)
+    except OSError as error:
+        if isinstance(error, RlpdRobotError):
+            raise
+        raise ImportSourceError(path, f"it cannot be read ({error.strerror})", "a file you may read") from error
+
+
+def _detect_file(path: Path) -> str:
     with path.open("rb") as file:
         head = file.read(16)
     if head.startswith(_HDF5):

@@ -6,7 +6,6 @@ anything happens. The names do not lead to NumPy's own functions but to ones of 
 Python's pure unpickler is used: it has a table of instructions that can be cut down, and takes no memory on a claim.
 """
 
-import io
 import math
 import pickle
 import pickletools
@@ -14,7 +13,7 @@ import re
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,7 +50,6 @@ _ALLOWED = {  # fmt: skip
     "BINBYTES",
     "SHORT_BINBYTES",
     "BINBYTES8",
-    "BYTEARRAY8",
     "EMPTY_LIST",
     "LIST",
     "APPEND",
@@ -65,10 +63,6 @@ _ALLOWED = {  # fmt: skip
     "DICT",
     "SETITEM",
     "SETITEMS",
-    "PUT",
-    "BINPUT",
-    "LONG_BINPUT",
-    "MEMOIZE",
     "GET",
     "BINGET",
     "LONG_BINGET",
@@ -76,12 +70,16 @@ _ALLOWED = {  # fmt: skip
     "BINSTRING",
     "SHORT_BINSTRING",
 }
-"""Instructions that cannot call anything. GLOBAL, STACK_GLOBAL, REDUCE and BUILD are this file's own."""
+"""Instructions that cannot call anything. GLOBAL, STACK_GLOBAL, REDUCE, BUILD, BYTEARRAY8 and those that remember
+something are this file's own."""
 
 _BASE: Any = pickle._Unpickler
 _DISPATCH: Mapping[int, Any] = _BASE.dispatch
 _NAMES = {code.code.encode("latin1")[0]: code.name for code in pickletools.opcodes}
 
+_LARGE = 1 << 12
+"""Bytes of an array."""
+_FORGOTTEN = object()
 _SIMPLE_DTYPE = re.compile(r"[<>=|]?([biuf][1248]|b1|\?)")
 
 
@@ -101,9 +99,9 @@ def load_numbers(path: Path) -> Any:
         raise ImportSourceError(
             path, f"it has {size / 1e9:.1f} GB, and a pickle is read whole", f"at most {MAX_BYTES / 1e9:.1f} GB"
         )
-    data = path.read_bytes()
     try:
-        return _NumbersUnpickler(data).load()
+        with path.open("rb") as file:
+            return _NumbersUnpickler(file, size).load()
     except _RefusedError as refusal:
         raise ImportSourceError(
             path,
@@ -119,9 +117,9 @@ def load_numbers(path: Path) -> Any:
 class _NumbersUnpickler(_BASE):  # type: ignore[misc]
     """Python's unpickler, with most of its instructions taken away."""
 
-    def __init__(self, data: bytes) -> None:
-        super().__init__(io.BytesIO(data), encoding="latin1")
-        self._left = len(data) + (1 << 20)
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        super().__init__(file, encoding="latin1")
+        self._left = size + (1 << 20)
         self._globals: Mapping[tuple[str, str], Callable[..., Any]] = {
             **{(f"numpy.{core}.multiarray", "_reconstruct"): self._empty_array for core in ("core", "_core")},
             **{(f"numpy.{core}.multiarray", "scalar"): self._scalar for core in ("core", "_core")},
@@ -165,6 +163,28 @@ class _NumbersUnpickler(_BASE):  # type: ignore[misc]
         else:
             raise _RefusedError(f"the state of {type(target).__name__!r} to be set")
 
+    def _load_bytearray8(self) -> None:
+        """Python's takes the memory before it reads."""
+        self.append(bytearray(self.read(int.from_bytes(self.read(8), "little"))))
+
+    def _load_memoize(self) -> None:
+        self._remember(len(self.memo))
+
+    def _load_put(self) -> None:
+        self._remember(int(self.readline()[:-1]))
+
+    def _load_binput(self) -> None:
+        self._remember(self.read(1)[0])
+
+    def _load_long_binput(self) -> None:
+        self._remember(int.from_bytes(self.read(4), "little"))
+
+    def _remember(self, number: int) -> None:
+        """What the file may come back to. The raw bytes of an array never are, and would be held beside it."""
+        value = self.stack[-1]
+        large = isinstance(value, bytes | bytearray | str) and len(value) > _LARGE
+        self.memo[number] = _FORGOTTEN if large else value
+
     def _empty_array(self, kind: Any, shape: Any, typecode: Any) -> NDArray[Any]:
         if kind is not _ndarray or shape != (0,) or typecode not in (b"b", "b"):
             raise _RefusedError("an unusual array")
@@ -198,6 +218,11 @@ class _NumbersUnpickler(_BASE):  # type: ignore[misc]
         **{code: method for code, method in _DISPATCH.items() if _NAMES[code] in {*_ALLOWED, "GLOBAL", "STACK_GLOBAL"}},
         pickle.REDUCE[0]: _load_reduce,
         pickle.BUILD[0]: _load_build,
+        pickle.BYTEARRAY8[0]: _load_bytearray8,
+        pickle.MEMOIZE[0]: _load_memoize,
+        pickle.PUT[0]: _load_put,
+        pickle.BINPUT[0]: _load_binput,
+        pickle.LONG_BINPUT[0]: _load_long_binput,
     }
 
     def load(self) -> Any:
@@ -235,7 +260,7 @@ def _ordered(*arguments: Any) -> OrderedDict[Any, Any]:
 def _dtype(name: Any, align: Any = False, copy: Any = True) -> np.dtype[Any]:
     name = name.decode("latin1") if type(name) is bytes else name
     if type(name) is not str or not _SIMPLE_DTYPE.fullmatch(name):
-        raise _RefusedError(f"arrays of {str(name)[:40]!r}")
+        raise _RefusedError(f"arrays of {name[:40]!r}" if type(name) is str else "arrays of an unusual type")
     return np.dtype(np.dtype(name), copy=True)  # a new one: its state is set afterwards
 
 
@@ -252,7 +277,7 @@ def _check_array(shape: Any, dtype: Any, data: Any) -> None:
         raise _RefusedError("an array that is not numeric")
     if type(data) not in (bytes, bytearray):
         raise _RefusedError("an array made of something else than bytes")
-    if type(shape) is not tuple or any(type(n) is not int or n < 0 for n in shape):
+    if type(shape) is not tuple or any(type(n) is not int or not 0 <= n < 1 << 48 for n in shape):
         raise _RefusedError("an array of an impossible shape")
     if math.prod(shape) * dtype.itemsize != len(data):
         raise _RefusedError(f"an array of shape {shape} from {len(data)} bytes")

@@ -20,7 +20,7 @@ from rlpd_robot.data.importers.topic_map import TopicMap
 from rlpd_robot.errors import ConfigError, ImportSourceError, MissingPackageError, RlpdRobotError
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*", re.ASCII)
-_MAX_YAML = 1 << 24
+_MAX_YAML = 1 << 21
 
 
 class RosbagImporter:
@@ -112,7 +112,10 @@ def _check_files(bag: Path) -> None:
         information = (yaml.safe_load(text) or {}).get("rosbag2_bagfile_information") or {}
         if (information.get("compression_mode") or "none").lower() not in ("none", "storage"):
             raise ImportSourceError(bag, "its files or messages are compressed one by one", "`ros2 bag convert` first")
-        files = [bag / Path(str(name)).name for name in information.get("relative_file_paths") or ()]
+        listed = information.get("relative_file_paths") or ()
+        if not all(isinstance(name, str) for name in listed):  # to print another may take any memory: YAML repeats
+            raise ImportSourceError(meta, "its relative_file_paths are no names", "a list of names")
+        files = [bag / Path(name).name for name in listed]
     for file in files:
         if file.suffix == ".mcap":
             check_chunks(file)

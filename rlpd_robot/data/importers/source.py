@@ -14,6 +14,7 @@ from rlpd_robot.types import Ending
 MAX_EPISODE_BYTES = 1 << 28
 """Of one array of one episode, checked before memory is taken: a week at 100 Hz would not be one episode."""
 MAX_EPISODES = 1 << 24
+_MAX_DEPTH = 16
 
 
 @dataclass
@@ -96,6 +97,8 @@ def numbers(path: Path, where: object, values: ArrayLike, dimensions: int | None
     Raises:
         ImportSourceError: it is something else, or does not have so many dimensions.
     """
+    if isinstance(values, list | tuple):
+        check_bytes(path, where, (_count(path, where, values, {}, 0),), 8)
     try:
         array = np.asarray(values)
     except ValueError as error:
@@ -105,6 +108,24 @@ def numbers(path: Path, where: object, values: ArrayLike, dimensions: int | None
     if dimensions is not None and array.ndim != dimensions:
         raise ImportSourceError(path, f"{where} has shape {array.shape}", f"{dimensions} dimensions")
     return array
+
+
+def _count(path: Path, where: object, values: Any, known: dict[int, int], depth: int) -> int:
+    """Numbers and sequences in nested sequences: in a pickle one list may be there a million times.
+
+    Raises:
+        ImportSourceError: a sequence holds itself, is nested too deeply, or holds texts, all as long as the longest.
+    """
+    if isinstance(values, str | bytes | bytearray | Mapping):
+        raise ImportSourceError(path, f"{where} holds a {type(values).__name__}", "numbers")
+    if not isinstance(values, list | tuple):
+        return int(getattr(values, "size", 1))
+    if known.get(id(values), 0) < 0 or depth > _MAX_DEPTH:
+        raise ImportSourceError(path, f"{where} holds itself or is nested too deeply", f"at most {_MAX_DEPTH} levels")
+    if id(values) not in known:
+        known[id(values)] = -1
+        known[id(values)] = 1 + sum(_count(path, where, value, known, depth + 1) for value in values)
+    return known[id(values)]
 
 
 def rows(path: Path, where: str, values: ArrayLike) -> NDArray[Any]:

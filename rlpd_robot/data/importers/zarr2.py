@@ -10,7 +10,7 @@ import lzma
 import math
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 import zarr
 from numpy.typing import NDArray
-from zarr.storage import LocalStore, ZipStore
+from zarr.core.buffer import default_buffer_prototype
+from zarr.storage import MemoryStore
 
 from rlpd_robot.data.importers.source import check_bytes, numbers
 from rlpd_robot.errors import ImportSourceError, RlpdRobotError
@@ -37,10 +38,10 @@ _COMPRESSORS = ("blosc", "lz4", "zstd", *_UNPACK)
 class Zarr2:
     """A folder or zip archive with zarr arrays. Made by `open_zarr2`."""
 
-    def __init__(self, path: Path, store: Any, archive: zipfile.ZipFile | None) -> None:
+    def __init__(self, path: Path, archive: zipfile.ZipFile | None) -> None:
         self._path = path
-        self._store = store
         self._archive = archive
+        self._held: dict[str, Any] = {}
 
     def names(self, group: str) -> list[str]:
         """The arrays directly below a group, by name."""
@@ -56,7 +57,8 @@ class Zarr2:
             ImportSourceError: it is not there, or is none that is read here.
         """
         where = f"array '{key}'"
-        meta = self._json(f"{key}/.zarray", where)
+        text = self._text(f"{key}/.zarray", where)
+        meta = self._json(f"{key}/.zarray", text)
         try:
             shape, chunks = ([int(n) for n in meta[k]] for k in ("shape", "chunks"))
             dtype = np.dtype(str(meta["dtype"]))
@@ -75,16 +77,20 @@ class Zarr2:
         if len(shape) != len(chunks) or not shape or min(shape) < 0 or min(chunks) < 1:
             raise ImportSourceError(self._path, f"{where} has shape {shape} in chunks {chunks}", "one row a step")
         check_bytes(self._path, f"a chunk of {where}", chunks, dtype.itemsize)
+        self.hold(f"{key}/.zarray", text)
         return Zarr2Array(self, key, tuple(shape), tuple(chunks), dtype, codec, separator)
 
-    def _json(self, key: str, where: str) -> dict[str, Any]:
+    def _text(self, key: str, where: str) -> bytes:
         size = self.size(key)
         if size is None:
             raise ImportSourceError(self._path, f"it has no {where}", "it, for this format")
         if size > _MAX_JSON:
             raise ImportSourceError(self._path, f"'{key}' has {size / 1e6:.0f} MB", "at most 1 MB")
+        return self.data(key, size)
+
+    def _json(self, key: str, text: bytes) -> dict[str, Any]:
         try:
-            data = json.loads(self.data(key))
+            data = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise ImportSourceError(self._path, f"'{key}' is no JSON ({error})", "zarr's own") from error
         if not isinstance(data, dict):
@@ -92,22 +98,43 @@ class Zarr2:
         return data
 
     def size(self, key: str) -> int | None:
-        """Bytes of a file, uncompressed; none where it is absent."""
+        """Bytes of a file, as it tells; none where it is absent.
+
+        Raises:
+            ImportSourceError: it is packed in a way of which the memory it takes cannot be bounded.
+        """
         if self._archive is None:
             file = self._path / key
             return file.stat().st_size if file.is_file() else None
         try:
-            return self._archive.getinfo(key).file_size
+            member = self._archive.getinfo(key)
         except KeyError:
             return None
+        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            found = f"'{key}' is packed by method {member.compress_type} of zip"
+            raise ImportSourceError(self._path, found, "stored or deflated files")
+        return member.file_size
 
-    def data(self, key: str) -> bytes:
-        """The bytes of a file, of which `size` has been looked at."""
-        return (self._path / key).read_bytes() if self._archive is None else self._archive.read(key)
+    def data(self, key: str, size: int) -> bytes:
+        """The first `size` bytes of a file: asked for all, an archive unpacks whatever there is, whatever it tells."""
+        if self._archive is None:
+            with (self._path / key).open("rb") as file:
+                return file.read(size)
+        with self._archive.open(key) as member:
+            return member.read(size)
 
     def open(self, key: str) -> Any:
-        """zarr's own array."""
-        return zarr.open_array(self._store, path=key, mode="r", zarr_format=2)
+        """zarr's own array, which finds nothing but what is held."""
+        return zarr.open_array(MemoryStore(self._held, read_only=True), path=key, mode="r", zarr_format=2)
+
+    def hold(self, key: str, data: bytes) -> None:
+        """Show zarr a file, which has been checked."""
+        self._held[key] = default_buffer_prototype().buffer.from_bytes(data)
+
+    def let_go(self, keys: Iterable[str]) -> None:
+        """Show them no more."""
+        for key in keys:
+            self._held.pop(key, None)
 
     @property
     def path(self) -> Path:
@@ -143,14 +170,20 @@ class Zarr2Array:
         """
         path, where = self._source.path, f"array '{self.key}', rows {start} to {stop - 1}"
         check_bytes(path, where, (stop - start, *self.shape[1:]), self.dtype.itemsize)
-        for key in self._chunk_keys(start, stop):
-            self._check_chunk(key)
+        keys = list[str]()
         try:
+            for key in self._chunk_keys(start, stop):
+                self._source.hold(key, self._chunk(key))
+                keys.append(key)
             self._array = self._source.open(self.key) if self._array is None else self._array
             values = np.asarray(self._array[start:stop])
+        except RlpdRobotError:
+            raise
         except Exception as error:  # each codec raises its own
             words = " ".join(str(error).split())[:200]
             raise ImportSourceError(path, f"{where} cannot be read ({words})", "a whole array") from error
+        finally:
+            self._source.let_go(keys)
         return numbers(path, where, values)
 
     def _chunk_keys(self, start: int, stop: int) -> Iterator[str]:
@@ -161,7 +194,7 @@ class Zarr2Array:
         for index in product(*grid):
             yield f"{self.key}/{self._separator.join(map(str, index))}"
 
-    def _check_chunk(self, key: str) -> None:
+    def _chunk(self, key: str) -> bytes:
         """It must be there, and unpack to exactly a chunk: known without unpacking it into memory."""
         path, expected = self._source.path, math.prod(self.chunks) * self.dtype.itemsize
         size = self._source.size(key)
@@ -169,9 +202,11 @@ class Zarr2Array:
             raise ImportSourceError(path, f"chunk '{key}' is missing", "every chunk of its array")
         if size > 2 * expected + 4096:
             raise ImportSourceError(path, f"chunk '{key}' has {size} bytes", f"about {expected} at most")
-        claimed = size if self._codec is None else _unpacked_size(self._codec, self._source.data(key), expected)
+        data = self._source.data(key, size)
+        claimed = len(data) if self._codec is None else _unpacked_size(self._codec, data, expected)
         if claimed != expected:
             raise ImportSourceError(path, f"chunk '{key}' is damaged or unpacks to another size", f"{expected} bytes")
+        return data
 
 
 @contextmanager
@@ -181,20 +216,17 @@ def open_zarr2(path: Path) -> Iterator[Zarr2]:
     Raises:
         ImportSourceError: it is neither.
     """
-    if path.is_dir():
-        yield Zarr2(path, LocalStore(path, read_only=True), None)
-        return
     try:
-        with zipfile.ZipFile(path) as archive:
-            store = ZipStore(path, mode="r")
-            try:
-                yield Zarr2(path, store, archive)
-            finally:
-                store.close()
+        if path.is_dir():
+            yield Zarr2(path, None)
+        else:
+            with zipfile.ZipFile(path) as archive:
+                yield Zarr2(path, archive)
     except RlpdRobotError:
         raise
     except (OSError, zipfile.BadZipFile, zlib.error, RuntimeError, ValueError, NotImplementedError, EOFError) as error:
-        raise ImportSourceError(path, f"it cannot be read ({error})", "a whole zip archive of a zarr group") from error
+        words = " ".join(str(error).split())[:200]
+        raise ImportSourceError(path, f"it cannot be read ({words})", "a whole zip archive of zarr") from error
 
 
 def _unpacked_size(codec: str, data: bytes, expected: int) -> int:

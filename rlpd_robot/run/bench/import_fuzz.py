@@ -1,4 +1,4 @@
-"""`rlpd-robot bench import_fuzz`: spoiled files against every importer.
+"""`rlpd-robot bench import-fuzz`: spoiled files against every importer.
 
 Each must become a sound store or be refused in one of our own sentences: nothing else may come out, nothing be run,
 nothing be left behind or be read from outside the source, no memory be taken without bound, and nothing take long. Each
@@ -8,7 +8,6 @@ format is attacked in a process of its own, since a library in C can end the one
 import faulthandler
 import json
 import random
-import resource
 import shutil
 import subprocess
 import sys
@@ -22,18 +21,23 @@ from rlpd_robot.data.importers.convert import Conversion
 from rlpd_robot.data.importers.formats import make_importer
 from rlpd_robot.data.importers.import_store import import_store, open_report, segments
 from rlpd_robot.data.validate import validate
-from rlpd_robot.errors import RlpdRobotError
+from rlpd_robot.errors import ConfigError, RlpdRobotError
+from rlpd_robot.run.bench.import_forgeries import FORGE
 from rlpd_robot.run.bench.import_mutations import spoil
-from rlpd_robot.run.bench.import_samples import PROBLEM, SAMPLES
+from rlpd_robot.run.bench.import_samples import PROBLEM, SAMPLES, few_episodes
+from rlpd_robot.run.bench.peak_memory import peak_memory_mb
 from rlpd_robot.run.evaluate import Build
+from rlpd_robot.run.progress import progress_bar
 from rlpd_robot.run.settings import Settings
 
-MAX_GROWTH_MB = 1500.0
+MAX_GROWTH_MB = 1000.0
 """Of a process's peak memory: one array of an episode may take 268 MB, and is converted beside its source."""
 CASE_S = 60.0
 """Longest that one file may take."""
 _WRITE_EVERY = 8
 """Of so many sources one is written to a store; the others are read and converted only, which is quicker."""
+_FORGED = 0.35
+"""Share of the sources that are made on purpose, where a format has a way to."""
 _MAX_CRASHES = 5
 _OURS = ("work", "samples", "outside", "elsewhere", "mark")
 """Names in the folder of an attack."""
@@ -47,7 +51,11 @@ def run_bench(settings: Settings, words: Sequence[str], build: Build) -> dict[st
         words: unused.
         build: unused.
     """
-    formats = {name: _attack_apart(name, settings.import_fuzz.files, settings.run.seed) for name in SAMPLES}
+    formats = {}
+    with progress_bar("import-fuzz") as progress:
+        for done, name in enumerate(SAMPLES):
+            progress(done, len(SAMPLES))
+            formats[name] = _attack_apart(name, settings.import_fuzz.files, settings.run.seed)
     failures = [f"{name}: {failure}" for name, report in formats.items() for failure in report["failures"]]
     growth = max(report["growth_mb"] for report in formats.values())
     return {
@@ -108,17 +116,16 @@ def attack(name: str, cases: range, seed: int, folder: Path, progress: Path | No
     Returns:
         Counts of files, of stores and refusals, growth of the peak memory [MB], and what went wrong.
     """
-    _, write, _ = SAMPLES[name]
     sample = folder / "samples" / name
     sample.parent.mkdir()
-    write(sample)
+    SAMPLES[name].write(sample, PROBLEM, few_episodes())
     report: dict[str, Any] = {"files": 0, "stored": 0, "refused": 0, "growth_mb": 0.0, "failures": []}
     (folder / "work").mkdir()
-    before = _try(name, sample, folder / "work", True)
+    before = _try(name, sample, folder / "work", 0)
     if before != "stored":
         report["failures"].append(f"the sound sample: {before}")
     shutil.rmtree(folder / "work")
-    base_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    base_mb = peak_memory_mb()
     for case in cases:
         outcome = _case(name, random.Random(f"{seed} {name} {case}"), sample, folder, case)
         report["files"] += 1
@@ -126,7 +133,7 @@ def attack(name: str, cases: range, seed: int, folder: Path, progress: Path | No
             report[outcome] += 1
         else:
             report["failures"].append(f"case {case}: {outcome}")
-        report["growth_mb"] = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - base_kb) / 1e3
+        report["growth_mb"] = peak_memory_mb() - base_mb
         if progress is not None:
             progress.write_text(json.dumps(report))
     return report
@@ -141,8 +148,11 @@ def _case(name: str, rng: random.Random, sample: Path, folder: Path, case: int) 
     work.mkdir(exist_ok=True)
     (shutil.copytree if sample.is_dir() else shutil.copyfile)(sample, source)
     try:
-        done = spoil(rng, source, outside, mark)
-        outcome = _try(name, source, work, case % _WRITE_EVERY == 0)
+        if name in FORGE and rng.random() < _FORGED:
+            done = FORGE[name](rng, source, outside)
+        else:
+            done = spoil(rng, source, outside, mark)
+        outcome = _try(name, source, work, case)
         if outcome == "stored" and done.startswith(("link_out", "link_folder_out")):
             outcome = "read from outside the source"
         left = sorted(p.name for p in folder.iterdir() if p.name not in _OURS)
@@ -154,30 +164,37 @@ def _case(name: str, rng: random.Random, sample: Path, folder: Path, case: int) 
     return outcome if outcome in ("stored", "refused") else f"{done}: {outcome}"
 
 
-def _try(name: str, source: Path, work: Path, to_store: bool) -> str:
-    """Import it; "stored", "refused", or what went wrong."""
-    format_name, _, options = SAMPLES[name]
+def _try(name: str, source: Path, work: Path, case: int) -> str:
+    """Import it; "stored", "refused", or what went wrong. Every third time its format is not told."""
+    sample = SAMPLES[name]
     conversion = Conversion(PROBLEM, rewards="last")
     out = work / "out.zarr"
     faulthandler.dump_traceback_later(CASE_S, exit=True)
     try:
-        importer = make_importer(source, format_name, options)
-        if not to_store:
+        importer = make_importer(source, sample.importer if case % 3 else None, sample.options)
+        if case % _WRITE_EVERY:
             for _ in segments(source, importer, conversion, open_report(source, importer)):
                 pass
             return "stored"
         import_store(source, out, importer, conversion)
         problems = validate(out)
-        return f"a store with problems: {problems[0]}" if problems else "stored"
+        left = _left(work, out.name)
+        return f"a store with problems: {problems[0]}" if problems else f"left {left}" if left else "stored"
     except RlpdRobotError as error:
-        left = [p.name for p in work.iterdir() if p.name.startswith((".out", "out")) and p.suffix != ".lock"]
+        left = _left(work, None)
         if left:
             return f"left {left}"
-        return "refused" if str(source.name) in str(error) else f"a sentence without the source: {error}"
+        told = str(source.name) in str(error) or isinstance(error, ConfigError)
+        return "refused" if told else f"a sentence without the source: {error}"
     except Exception:  # the very thing that must not happen
         return traceback.format_exc(limit=-3)
     finally:
         faulthandler.cancel_dump_traceback_later()
+
+
+def _left(work: Path, store: str | None) -> list[str]:
+    """What lies about beside source, store and lock."""
+    return sorted(p.name for p in work.iterdir() if p.name not in ("source", "out.zarr.lock", store))
 
 
 if __name__ == "__main__":

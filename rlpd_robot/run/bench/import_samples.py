@@ -1,11 +1,20 @@
-"""A small sound source of every format that can be imported, for `bench import_fuzz` to spoil."""
+"""Sound sources of every format that can be imported, for benches to read or to spoil.
+
+Those that we export are written by our exporters, the others by the library of their format, pickles instruction by
+instruction. A source of a million transitions is written without being held in memory.
+"""
 
 import struct
-from collections.abc import Callable, Mapping
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import h5py
+import numcodecs  # type: ignore[import-untyped]
 import numpy as np
 import zarr
 from numpy.typing import NDArray
@@ -16,83 +25,100 @@ from rlpd_robot.data.importers.source import SourceOptions
 from rlpd_robot.spec import Field, ProblemSpec, RobotSpec
 from rlpd_robot.types import Segment
 
-OBSERVATION, ACTION, EPISODES, STEPS = 4, 2, 3, 6
-
-_ROBOT = RobotSpec(
-    "sample",
-    0.02,
-    (Field("position", (OBSERVATION,), "float64", "rad"),),
-    (Field("target", (ACTION,), "float64", "rad", (-1.0,) * ACTION, (1.0,) * ACTION),),
-)
-PROBLEM = ProblemSpec(_ROBOT, "reach", OBSERVATION, ACTION, horizon=50)
+Write = Callable[[Path, ProblemSpec, Iterable[Segment]], None]
 
 
-def episode(index: int) -> Segment:
-    """One whose numbers follow from its index."""
-    rng, n = np.random.default_rng(index), STEPS + index
-    actions = rng.uniform(-1, 1, (n, ACTION)).astype(np.float32)
+def problem_of_sizes(observation: int, action: int, horizon: int) -> ProblemSpec:
+    """A robot whose observations and actions have so many numbers."""
+    robot = RobotSpec(
+        "sample",
+        0.02,
+        (Field("position", (observation,), "float64", "rad"),),
+        (Field("target", (action,), "float64", "rad", (-1.0,) * action, (1.0,) * action),),
+    )
+    return ProblemSpec(robot, "reach", observation, action, horizon=horizon)
+
+
+def episode(problem: ProblemSpec, index: int, steps: int) -> Segment:
+    """One whose numbers follow from its index: joints that wander, in double and in single precision alike."""
+    rng = np.random.default_rng(index)
+    wandering = np.cumsum(0.05 * rng.normal(size=(steps + 1, problem.observation_size)), axis=0)
+    actions = rng.uniform(-1, 1, (steps, problem.action_size)).astype(np.float32)
     return Segment(
         boot="sample",
         first_sequence=0,
         episode=index,
         first_step=0,
-        observations=rng.normal(size=(n + 1, OBSERVATION)).astype(np.float32),
+        observations=wandering.astype(np.float32),
         actions=actions,
         proposed_actions=actions,
-        rewards=rng.normal(size=n).astype(np.float32),
-        success=np.arange(n) == n - 1,
-        intervened=np.zeros(n, np.bool_),
-        safety=np.zeros(n, np.uint16),
-        policy_versions=np.full(n, -1, np.int64),
-        stamps_s=np.repeat(0.02 * np.arange(n)[:, None], 4, axis=1),
+        rewards=rng.normal(size=steps).astype(np.float32),
+        success=np.arange(steps) == steps - 1,
+        intervened=np.zeros(steps, np.bool_),
+        safety=np.zeros(steps, np.uint16),
+        policy_versions=np.full(steps, -1, np.int64),
+        stamps_s=np.repeat(0.02 * np.arange(steps)[:, None], 4, axis=1),
         ending="terminated" if index % 2 else "truncated",
     )
 
 
-def _export(name: str) -> Callable[[Path], None]:
-    def write(path: Path) -> None:
-        exporter = exporter_class(name)(path, PROBLEM)
-        for i in range(EPISODES):
-            exporter.append(episode(i))
-        exporter.finish()
-        exporter.close()
+PROBLEM = problem_of_sizes(4, 2, horizon=50)
+"""Of a small source."""
+
+
+def few_episodes() -> Iterator[Segment]:
+    """Those of a small source."""
+    yield from (episode(PROBLEM, index, 6 + index) for index in range(3))
+
+
+def _export(name: str) -> Write:
+    def write(path: Path, problem: ProblemSpec, episodes: Iterable[Segment]) -> None:
+        with closing(exporter_class(name)(path, problem)) as exporter:
+            for e in episodes:
+                exporter.append(e)
+            exporter.finish()
 
     return write
 
 
-def _robomimic(path: Path) -> None:
+def _robomimic(path: Path, problem: ProblemSpec, episodes: Iterable[Segment]) -> None:
     with h5py.File(path, "x") as file:
-        for i in range(EPISODES):
-            e = episode(i)
-            columns: dict[str, NDArray[Any]] = {
-                "actions": e.actions,
-                "rewards": e.rewards,
-                "dones": e.success,
-            }
+        for i, e in enumerate(episodes):
+            columns: dict[str, NDArray[Any]] = {"actions": e.actions, "rewards": e.rewards, "dones": e.success}
             columns |= {"obs/state": e.observations[:-1], "next_obs/state": e.observations[1:]}
             for name, values in columns.items():
                 file.create_dataset(f"data/demo_{i}/{name}", data=values, chunks=values.shape, compression="gzip")
 
 
-def _diffusion_policy(path: Path) -> None:
+def _diffusion_policy(path: Path, problem: ProblemSpec, episodes: Iterable[Segment]) -> None:
+    parts: dict[str, list[NDArray[Any]]] = {"data/action": [], "data/state": [], "data/reward": []}
+    ends = [0]
+    for e in episodes:
+        for values, part in zip((e.actions, e.observations[:-1], e.rewards), parts.values(), strict=True):
+            part.append(values)
+        ends.append(ends[-1] + len(e))
     group = zarr.open_group(path, mode="w-", zarr_format=2)
-    episodes = [episode(i) for i in range(EPISODES)]
-    columns: dict[str, NDArray[Any]] = {
-        "data/action": np.concatenate([e.actions for e in episodes]),
-        "data/state": np.concatenate([e.observations[:-1] for e in episodes]),
-        "data/reward": np.concatenate([e.rewards for e in episodes]),
-        "meta/episode_ends": np.cumsum([len(e) for e in episodes]),
-    }
-    for name, values in columns.items():
-        group.create_array(name, data=values, chunks=(8, *values.shape[1:]))
+    columns = {name: np.concatenate(part) for name, part in parts.items()}
+    compressor = numcodecs.Blosc("zstd", clevel=5, shuffle=numcodecs.Blosc.BITSHUFFLE)
+    for name, values in {**columns, "meta/episode_ends": np.array(ends[1:])}.items():
+        rows = min(len(values), max(8, 2_000_000 // values[0].nbytes)) if len(values) > 1000 else 8
+        group.create_array(name, data=values, chunks=(rows, *values.shape[1:]), compressors=compressor)
 
 
-def _sqlite(path: Path) -> None:
+def _zipped(path: Path, problem: ProblemSpec, episodes: Iterable[Segment]) -> None:
+    folder = path.with_name(f"{path.name}.folder")
+    _diffusion_policy(folder, problem, episodes)
+    with zipfile.ZipFile(path, "x") as archive:
+        for file in sorted(p for p in folder.rglob("*") if p.is_file()):
+            archive.write(file, file.relative_to(folder).as_posix())
+
+
+def _sqlite(path: Path, problem: ProblemSpec, episodes: Iterable[Segment]) -> None:
     """The MCAP export once more, message by message into SQLite."""
     from rosbags.rosbag2 import Reader, StoragePlugin, Writer
     from rosbags.typesys import Stores, get_typestore
 
-    _export("mcap")(path.with_name("mcap"))
+    _export("mcap")(path.with_name("mcap"), problem, episodes)
     store = get_typestore(Stores.ROS2_HUMBLE)
     writer = Writer(path, version=8, storage_plugin=StoragePlugin.SQLITE3)
     with Reader(path.with_name("mcap")) as reader, writer:
@@ -101,36 +127,52 @@ def _sqlite(path: Path) -> None:
             writer.write(into[connection.topic], stamp, data)
 
 
-def _dapg(path: Path) -> None:
-    episodes = [episode(i) for i in range(EPISODES)]
-    columns = [{"observations": e.observations[:-1], "actions": e.actions, "rewards": e.rewards} for e in episodes]
-    path.write_bytes(b"\x80\x02" + _pickled(columns) + b".")
+def dapg_objects(episodes: Iterable[Segment]) -> Iterator[dict[str, Any]]:
+    """What DAPG pickles a list of."""
+    for e in episodes:
+        yield {"observations": e.observations[:-1], "actions": e.actions, "rewards": e.rewards}
 
 
-def _serl(path: Path) -> None:
-    transitions = [
-        {
-            "observations": e.observations[t],
-            "actions": e.actions[t],
-            "next_observations": e.observations[t + 1],
-            "rewards": float(e.rewards[t]),
-            "masks": 1.0 - float(e.success[t]),
-            "dones": bool(t == len(e) - 1),
-        }
-        for e in map(episode, range(EPISODES))
-        for t in range(len(e))
-    ]
-    path.write_bytes(b"\x80\x02" + _pickled(transitions) + b".")
+def serl_objects(episodes: Iterable[Segment]) -> Iterator[dict[str, Any]]:
+    """What SERL pickles a list of."""
+    for e in episodes:
+        for t in range(len(e)):
+            yield {
+                "observations": e.observations[t],
+                "actions": e.actions[t],
+                "next_observations": e.observations[t + 1],
+                "rewards": float(e.rewards[t]),
+                "masks": 1.0 - float(e.success[t] and e.ending == "terminated"),
+                "dones": bool(t == len(e) - 1),
+            }
 
 
-def _pickled(value: Any) -> bytes:
-    """The instructions of a pickle (protocol 2) that builds `value`: only reading one takes an interpreter."""
+def _pickle(objects: Callable[[Iterable[Segment]], Iterator[Any]]) -> Write:
+    def write(path: Path, problem: ProblemSpec, episodes: Iterable[Segment]) -> None:
+        write_pickle(path, objects(episodes))
+
+    return write
+
+
+def write_pickle(path: Path, objects: Iterable[Any]) -> None:
+    """A pickle (protocol 2) of a list, item by item, in batches of a thousand as Python itself does it."""
+    with path.open("wb") as file:
+        file.write(b"\x80\x02](")
+        for i, item in enumerate(objects):
+            file.write((b"e(" if i and i % 1000 == 0 else b"") + pickled(item))
+        file.write(b"e.")
+
+
+def pickled(value: Any) -> bytes:
+    """The instructions of a pickle that builds `value`: only reading one takes an interpreter."""
+    if value is None:
+        return b"N"
     if isinstance(value, list):
-        return b"](" + b"".join(map(_pickled, value)) + b"e"
+        return b"](" + b"".join(map(pickled, value)) + b"e"
     if isinstance(value, tuple):
-        return b"(" + b"".join(map(_pickled, value)) + b"t"
+        return b"(" + b"".join(map(pickled, value)) + b"t"
     if isinstance(value, dict):
-        return b"}(" + b"".join(_pickled(v) for item in value.items() for v in item) + b"u"
+        return b"}(" + b"".join(map(pickled, chain.from_iterable(value.items()))) + b"u"
     if isinstance(value, bool):
         return b"\x88" if value else b"\x89"
     if isinstance(value, int):
@@ -145,22 +187,40 @@ def _pickled(value: Any) -> bytes:
 
 
 def _pickled_array(value: NDArray[Any]) -> bytes:
-    kind = b"cnumpy\ndtype\n" + _pickled((value.dtype.str[1:], False, True)) + b"R"
+    kind = b"cnumpy\ndtype\n" + pickled((value.dtype.str[1:], False, True)) + b"R"
     kind += b"(K\x03X\x01\x00\x00\x00<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
-    empty = b"cnumpy._core.multiarray\n_reconstruct\n(cnumpy\nndarray\n" + _pickled((0,)) + _pickled(b"b") + b"tR"
-    state = b"(K\x01" + _pickled(value.shape) + kind + b"\x89" + _pickled(value.tobytes()) + b"tb"
+    empty = b"cnumpy._core.multiarray\n_reconstruct\n(cnumpy\nndarray\n" + pickled((0,)) + pickled(b"b") + b"tR"
+    state = b"(K\x01" + pickled(value.shape) + kind + b"\x89" + pickled(value.tobytes()) + b"tb"
     return empty + state
 
 
-SAMPLES: Mapping[str, tuple[str, Callable[[Path], None], SourceOptions]] = {
-    "dapg": ("dapg", _dapg, SourceOptions()),
-    "serl": ("serl", _serl, SourceOptions()),
-    "d4rl": ("d4rl", _export("d4rl"), SourceOptions()),
-    "minari": ("minari", _export("minari"), SourceOptions()),
-    "robomimic": ("robomimic", _robomimic, SourceOptions()),
-    "diffusion_policy": ("diffusion_policy", _diffusion_policy, SourceOptions()),
-    "lerobot": ("lerobot", _export("lerobot"), SourceOptions()),
-    "mcap": ("rosbag", _export("mcap"), SourceOptions(period_s=0.02, topics=TOPICS)),
-    "rosbag": ("rosbag", _sqlite, SourceOptions(period_s=0.02, topics=TOPICS)),
+@dataclass(frozen=True)
+class Sample:
+    """One kind of source.
+
+    Attributes:
+        importer: name of the importer that reads it.
+        write: makes one of whole episodes at a path where nothing is.
+        options: what has to be said to read it.
+    """
+
+    importer: str
+    write: Write
+    options: SourceOptions = SourceOptions()
+
+
+_RECORDING = SourceOptions(period_s=0.02, topics=TOPICS)
+
+SAMPLES: Mapping[str, Sample] = {
+    "dapg": Sample("dapg", _pickle(dapg_objects)),
+    "serl": Sample("serl", _pickle(serl_objects)),
+    "d4rl": Sample("d4rl", _export("d4rl")),
+    "minari": Sample("minari", _export("minari")),
+    "robomimic": Sample("robomimic", _robomimic),
+    "diffusion_policy": Sample("diffusion_policy", _diffusion_policy),
+    "umi_zip": Sample("diffusion_policy", _zipped),
+    "lerobot": Sample("lerobot", _export("lerobot")),
+    "mcap": Sample("rosbag", _export("mcap"), _RECORDING),
+    "rosbag": Sample("rosbag", _sqlite, _RECORDING),
 }
-"""By name: the importer, what writes a sample of its format, and what has to be said to read it."""
+"""By name; every importer is among them."""

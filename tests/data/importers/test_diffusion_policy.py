@@ -2,6 +2,7 @@
 
 import json
 import os
+import tracemalloc
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -152,4 +153,36 @@ def test_an_archive_whose_member_unpacks_without_end(tmp_path: Path) -> None:
                 key = file.relative_to(tmp_path / "d.zarr").as_posix()
                 archive.writestr(key, bytes(1 << 24) if key == "data/joints/0.0" else file.read_bytes())
     with pytest.raises(ImportSourceError, match="chunk 'data/joints/0.0' has 16777216 bytes"):
+        import_from(tmp_path / "d.zip", tmp_path / "s.zarr", options=OPTIONS, rewards="last")
+
+
+def test_an_archive_that_unpacks_to_more_than_it_tells(tmp_path: Path) -> None:
+    """Asked for a whole member, zipfile would unpack all of it, and only then look at its size."""
+    sources.write_diffusion_policy(tmp_path / "d.zarr", sources.episodes(), compressors=None)
+    size = (tmp_path / "d.zarr/data/joints/0.0").stat().st_size
+    with zipfile.ZipFile(tmp_path / "d.zip", "w") as archive:
+        for file in sorted(p for p in (tmp_path / "d.zarr").rglob("*") if p.is_file()):
+            key = file.relative_to(tmp_path / "d.zarr").as_posix()
+            if key == "data/joints/0.0":
+                archive.writestr(key, bytes(1 << 25), zipfile.ZIP_DEFLATED, 1)
+            else:
+                archive.write(file, key)
+    data = (tmp_path / "d.zip").read_bytes()
+    assert data.count((1 << 25).to_bytes(4, "little")) >= 2
+    (tmp_path / "d.zip").write_bytes(data.replace((1 << 25).to_bytes(4, "little"), size.to_bytes(4, "little")))
+    tracemalloc.start()
+    try:
+        with pytest.raises(ImportSourceError, match="Bad CRC-32 for file 'data/joints/0.0'"):
+            import_from(tmp_path / "d.zip", tmp_path / "s.zarr", options=OPTIONS, rewards="last")
+        assert tracemalloc.get_traced_memory()[1] < 1 << 24
+    finally:
+        tracemalloc.stop()
+
+
+def test_an_archive_packed_in_a_way_that_is_not_bounded(tmp_path: Path) -> None:
+    sources.write_diffusion_policy(tmp_path / "d.zarr", sources.episodes(), compressors=None)
+    with zipfile.ZipFile(tmp_path / "d.zip", "w", zipfile.ZIP_LZMA) as archive:
+        for file in sorted(p for p in (tmp_path / "d.zarr").rglob("*") if p.is_file()):
+            archive.write(file, file.relative_to(tmp_path / "d.zarr").as_posix())
+    with pytest.raises(ImportSourceError, match="is packed by method 14 of zip. Expected stored or deflated files"):
         import_from(tmp_path / "d.zip", tmp_path / "s.zarr", options=OPTIONS, rewards="last")

@@ -249,3 +249,29 @@ def test_wrong_shapes_ragged_and_empty_files(tmp_path: Path) -> None:
         (tmp_path / "d.pickle").write_bytes(pickle.dumps(data))
         with pytest.raises(ImportSourceError, match=words):
             import_from(tmp_path / "d.pickle", tmp_path / "s.zarr", "dapg", rewards="source")
+
+
+def _laughs(levels: int, width: int, inner: object) -> object:
+    """One list, there `width` to the power of `levels` times."""
+    for _ in range(levels):
+        inner = [inner] * width
+    return inner
+
+
+@pytest.mark.parametrize(
+    ("observations", "words"),
+    [
+        (_laughs(9, 10, 0.0), r"observations would take \d+ MB"),
+        (_laughs(9, 10, []), r"observations would take \d+ MB"),
+        ([np.zeros(1 << 20)] * 1000, r"observations would take \d+ MB"),
+        (["x" * 1000, *[""] * 1000], "observations holds a str"),
+        (_laughs(40, 1, 0.0), "observations holds itself or is nested too deeply"),
+    ],
+)
+def test_a_small_pickle_that_stands_for_much(observations: Any, words: str, tmp_path: Path) -> None:
+    import pickle
+
+    data = [{"observations": observations, "actions": np.zeros((4, 3)), "rewards": np.zeros(4)}]
+    (tmp_path / "d.pickle").write_bytes(pickle.dumps(data))
+    with pytest.raises(ImportSourceError, match=f"episode 0, {words}"):
+        import_from(tmp_path / "d.pickle", tmp_path / "s.zarr", "dapg")
