@@ -31,6 +31,7 @@ usage: rlpd-robot VERB [key=value …]
   logs [RUN]       what the processes of a run have printed; -f: go on
   supervise VERB   actor, learner, sim or serve, started again when it dies or hangs: for containers and services
   robot-init ADDRESS NAME   write a first robot file and first limits from a running robot; nothing moves
+  dry-run          everything that can go wrong, tried on a stand-in before metal moves: go, or no go and why
   doctor           is the robot fit to learn on: one verdict a line; --move moves each joint a little, after your yes
   keys DIR         make the keys that let links leave the machine
   demos VERB       look at, check, mend and convert demonstration stores; `rlpd-robot demos --help`
@@ -312,6 +313,26 @@ def _doctor(words: list[str]) -> int:
     return 0 if passed(verdicts) else 1
 
 
+def _dry_run(words: list[str]) -> int:
+    """`policy=` and `learn=` are those of the dry run, though the actor has a `policy` too."""
+    from rlpd_robot.config import build, load
+
+    given = [f"dry_run.{word}" if word.startswith(("policy=", "learn=")) else word for word in _without_cfg(words)]
+    settings, text = load("dry_run", given)
+    if "--cfg" in words:
+        return _show(text)
+    from rlpd_robot.run.dry_run.dry_run import dry_run
+    from rlpd_robot.run.processes import kill_all
+    from rlpd_robot.run.stopping import stop_on_signals
+
+    stop = stop_on_signals(kill_all)
+    try:
+        return dry_run(settings, text, given, build, lambda words: load("sim", words)[0], stop.is_set)
+    except (ChildError, FaultError, PeerTimeoutError) as error:  # elsewhere they mean that a run failed
+        print(f"rlpd-robot dry-run: {error}", file=sys.stderr)
+        return 2
+
+
 def _robot_init(words: list[str]) -> int:
     places = [word for word in words if "=" not in word and not word.startswith("-")]
     if len(places) != 2 or any(word.startswith("-") for word in words):
@@ -360,6 +381,7 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "logs": _logs,
     "supervise": _supervise,
     "doctor": _doctor,
+    "dry-run": _dry_run,
     "robot-init": _robot_init,
     "bench": _bench,
 }

@@ -31,6 +31,7 @@ from rlpd_robot.robot.safety import SafetySettings
 from rlpd_robot.robot.watchdog import WatchdogSettings
 from rlpd_robot.run.bench_settings import LearnerBenchSettings
 from rlpd_robot.run.doctor.settings import DoctorSettings
+from rlpd_robot.run.dry_run.settings import DryRunSettings
 from rlpd_robot.run.record_settings import RecordSettings
 from rlpd_robot.run.settings import (
     ActorSettings,
@@ -64,6 +65,7 @@ class _FaultsSchema:
     script: list[Any] = field(default_factory=list)
     orders: str | None = None
     log: str | None = None
+    record: str | None = None
 
 
 @dataclass
@@ -136,6 +138,7 @@ _GROUPS = {
     "rosbridge": RosbridgeSettings,
     "learner_bench": LearnerBenchSettings,
     "doctor": DoctorSettings,
+    "dry_run": DryRunSettings,
 }
 
 _Schema = make_dataclass(

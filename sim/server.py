@@ -1,17 +1,12 @@
 """The simulated hand as a robot of its own, behind the robot wire protocol: what `rlpd-robot sim` starts."""
 
 import threading
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rlpd_robot.robot.server import Robot
-from rlpd_robot.robot.server import serve as serve_robot
 from rlpd_robot.wire.security import LOOPBACK_ONLY, Security
-from sim.faults.plan import Plan
-from sim.faults.robot import FaultyRobot
-from sim.faults.server import serve_faulty
+from sim.faults.server import serve_robot_with_faults
 from sim.hand import AdroitHand
 
 
@@ -47,29 +42,12 @@ def serve(
     """
     path = Path(book) if book is not None else None
     if view is None:
-        return _serve(AdroitHand(task), address, lockstep, stop, security, path, faults)
+        return serve_robot_with_faults(AdroitHand(task), address, lockstep, stop, security, path, faults)
     from sim.view import ViewedHand  # draws
 
     hand = ViewedHand(task, view)
     print(hand.where, flush=True)
     try:
-        _serve(hand, address, lockstep, stop, security, path, faults)
+        serve_robot_with_faults(hand, address, lockstep, stop, security, path, faults)
     finally:
         hand.close()
-
-
-def _serve(
-    robot: Robot,
-    address: str,
-    lockstep: bool,
-    stop: threading.Event,
-    security: Security,
-    book: Path | None,
-    faults: Mapping[str, Any] | None,
-) -> None:
-    plan = Plan.of(faults or {}, robot.spec)
-    if plan is None:
-        serve_robot(robot, address, lockstep, stop, security, book)
-    else:
-        faulty = FaultyRobot(robot, plan, None if lockstep else time.monotonic)
-        serve_faulty(faulty, address, lockstep, stop, security, book)

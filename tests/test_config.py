@@ -55,7 +55,8 @@ def test_what_a_verb_would_run_with_is_printed(
     verb: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(cli.BENCHES, "plain", [])
-    words = {"collect": ["demos", "collect"], "bench": ["bench", "plain"]}.get(verb, [verb])
+    verbs = {"collect": ["demos", "collect"], "bench": ["bench", "plain"], "dry_run": ["dry-run"]}
+    words = verbs.get(verb, [verb])
     assert cli.main([*words, "--cfg", "run.seed=41"]) == 0
     shown = capsys.readouterr().out
     assert shown == load(verb, ["run.seed=41"])[1]

@@ -137,6 +137,23 @@ def read_book(path: Path) -> NDArray[np.void]:
     return records
 
 
+def new_records(path: Path, after: int) -> NDArray[np.void]:
+    """Whole records from number `after` on, as they stand: to watch a book that is being written. Empty without one.
+
+    Raises:
+        StoreError: it is no book.
+    """
+    try:
+        with open(path, "rb") as file:
+            header = file.read(_HEADER.size)
+            dtype = record_dtype(_check_header(path, header) if len(header) == _HEADER.size else 1)
+            file.seek(_HEADER.size + after * dtype.itemsize)
+            data = file.read()
+    except FileNotFoundError:
+        return np.zeros(0, record_dtype(1))
+    return np.frombuffer(data[: len(data) // dtype.itemsize * dtype.itemsize], dtype)
+
+
 def _check_header(path: Path, header: bytes, size: int | None = None) -> int:
     """C of the book with this header."""
     remedy = "Give the path of a book, or of nothing yet."

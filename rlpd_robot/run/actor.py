@@ -117,7 +117,7 @@ class Actor:
         # A busy machine that misses two periods is a fault. A simulator that a supervisor runs has nobody near it who
         # could arm, and nobody to hurt. A real robot waits for a person; lock-step knows no such fault.
         simulated = settings.robot.stand_in is not None and SUPERVISOR in os.environ
-        self._unattended = simulated and not driver.lockstep
+        self._unattended = simulated and not driver.lockstep and settings.actor.unattended
         self._learner_error: RlpdRobotError | None = None
         self._control = ControlServer(link.control, self._obey, settings.security)
 

@@ -6,6 +6,9 @@ from rlpd_robot.errors import ConfigError
 from rlpd_robot.files import make_directories
 from rlpd_robot.run.settings import RunSettings
 
+DRY_RUN = "dry_run"
+"""In a run's directory: what `rlpd-robot dry-run` writes, before there is a run or later."""
+
 
 def refuse_existing(run: RunSettings, there: Path | None = None) -> None:
     """For a run that is not to go on with what another one left.
@@ -17,9 +20,14 @@ def refuse_existing(run: RunSettings, there: Path | None = None) -> None:
         ConfigError: it exists.
     """
     path = run.directory if there is None else there
-    if path.exists():
+    if path.exists() and not _is_dry(path):
         expected = f"a new name: {str(path)!r} exists already, and resume=auto would go on with it"
         raise ConfigError("run.name", run.name, expected)
+
+
+def _is_dry(path: Path) -> bool:
+    """Whether nothing but a dry run has been here."""
+    return path.is_dir() and [below.name for below in path.iterdir()] == [DRY_RUN]
 
 
 def make_directory(run: RunSettings, below: str = "", new: bool = False) -> Path:

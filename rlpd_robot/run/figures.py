@@ -51,7 +51,7 @@ def curves_png(run: RunRecord, palette: Palette = LIGHT) -> bytes:
     Raises:
         MissingPackageError: matplotlib is not installed.
     """
-    figure = _figure(13.0, 8.6, palette)
+    figure = new_figure(13.0, 8.6, palette)
     grid = figure.add_gridspec(2, 12, height_ratios=(1.35, 1.0))
     places = [grid[0, :6], grid[0, 6:], *(grid[1, 3 * i : 3 * i + 3] for i in range(4))]
     for panel, place in zip(PANELS, places, strict=True):
@@ -59,7 +59,7 @@ def curves_png(run: RunRecord, palette: Palette = LIGHT) -> bytes:
     task, seed = run.summary.get("task"), run.summary.get("seed")
     if task is not None:
         figure.suptitle(_literal(f"{task}, seed {seed}"), color=palette.text, fontsize=13, fontweight="bold")
-    return _png(figure, dpi=120)
+    return to_png(figure, dpi=120)
 
 
 def panel_png(panel: Panel, run: RunRecord, palette: Palette) -> bytes:
@@ -68,12 +68,17 @@ def panel_png(panel: Panel, run: RunRecord, palette: Palette) -> bytes:
     Raises:
         MissingPackageError: matplotlib is not installed.
     """
-    figure = _figure(4.7, 3.1, palette)
+    figure = new_figure(4.7, 3.1, palette)
     _draw(panel, figure.add_subplot(), run, palette)
-    return _png(figure, dpi=150)
+    return to_png(figure, dpi=150)
 
 
-def _figure(width: float, height: float, palette: Palette) -> Any:
+def new_figure(width: float, height: float, palette: Palette) -> Any:
+    """An empty sheet [inches].
+
+    Raises:
+        MissingPackageError: matplotlib is not installed.
+    """
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -86,27 +91,33 @@ def _figure(width: float, height: float, palette: Palette) -> Any:
     return figure
 
 
-def _png(figure: Any, dpi: int) -> bytes:
+def to_png(figure: Any, dpi: int) -> bytes:
+    """The sheet as a file; the same sheet always gives the same bytes."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=dpi, facecolor=figure.get_facecolor(), metadata={"Software": None})
     return buffer.getvalue()
 
 
-def _draw(panel: Panel, axes: Any, run: RunRecord, palette: Palette) -> None:
+def dress(axes: Any, title: str, palette: Palette) -> None:
+    """Title, grid and colours of one panel."""
     axes.set_facecolor(palette.background)
-    axes.set_title(panel.name, loc="left", color=palette.text, fontsize=11, fontweight="bold")
+    axes.set_title(title, loc="left", color=palette.text, fontsize=11, fontweight="bold")
     axes.grid(color=palette.grid, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.tick_params(which="both", colors=palette.text, labelsize=9, length=0)
     for side, spine in axes.spines.items():
         spine.set_visible(side == "bottom")
         spine.set_color(palette.grid)
+
+
+def _draw(panel: Panel, axes: Any, run: RunRecord, palette: Palette) -> None:
+    dress(axes, panel.name, palette)
     axes.set_xlabel("live steps", color=palette.text, fontsize=9)
     axes.xaxis.set_major_locator(_few_ticks())
     axes.xaxis.set_major_formatter(lambda value, _: f"{value / 1000:g}k" if abs(value) >= 1000 else f"{value:g}")
     panel.draw(axes, run, palette)
     axes.set_xlim(left=0)
-    _legend(axes, palette)
+    legend(axes, palette)
 
 
 def _log_scale(axes: Any) -> None:
@@ -124,14 +135,15 @@ def _few_ticks() -> Any:
     return MaxNLocator(5)
 
 
-def _legend(axes: Any, palette: Palette) -> None:
+def legend(axes: Any, palette: Palette) -> None:
+    """Names of what is drawn, or that nothing is."""
     handles, labels = axes.get_legend_handles_labels()
     if not handles:
         axes.text(0.5, 0.5, "nothing recorded", transform=axes.transAxes, ha="center", color=palette.text, alpha=0.6)
         return
-    legend = axes.legend(handles, labels, fontsize=8.5, frameon=True, borderaxespad=0.3, handlelength=1.6)
-    legend.get_frame().set(facecolor=palette.background, edgecolor="none", alpha=0.75)
-    for text in legend.get_texts():
+    box = axes.legend(handles, labels, fontsize=8.5, frameon=True, borderaxespad=0.3, handlelength=1.6)
+    box.get_frame().set(facecolor=palette.background, edgecolor="none", alpha=0.75)
+    for text in box.get_texts():
         text.set_color(palette.text)
 
 

@@ -13,6 +13,7 @@ from rlpd_robot.robot.safety import SafetySettings
 from rlpd_robot.robot.watchdog import WatchdogSettings
 from rlpd_robot.run.bench_settings import LearnerBenchSettings
 from rlpd_robot.run.doctor.settings import DoctorSettings
+from rlpd_robot.run.dry_run.settings import DryRunSettings
 from rlpd_robot.run.realtime import MAX_PRIORITY
 from rlpd_robot.run.record_settings import RecordSettings
 from rlpd_robot.run.supervise_settings import SuperviseSettings
@@ -68,6 +69,7 @@ class ActorSettings:
         deadline: an action that comes longer than this after its state is late [control periods].
         cpu: the core to run on, by the wall clock; none: any.
         realtime_priority: by the wall clock, of SCHED_FIFO, where that is permitted; 0: as any other process.
+        unattended: whether it arms itself in front of the stand-in of a supervised run; never on a real robot.
     """
 
     greedy_every: int = 0
@@ -79,6 +81,7 @@ class ActorSettings:
     deadline: float = 1.0
     cpu: int | None = None
     realtime_priority: int = 20
+    unattended: bool = True
 
     def __post_init__(self) -> None:
         _at_least("actor.greedy_every", self.greedy_every, 0)
@@ -393,6 +396,7 @@ class Settings:
     rosbridge: RosbridgeSettings = field(default_factory=RosbridgeSettings)
     learner_bench: LearnerBenchSettings = field(default_factory=LearnerBenchSettings)
     doctor: DoctorSettings = field(default_factory=DoctorSettings)
+    dry_run: DryRunSettings = field(default_factory=DryRunSettings)
     resume: str = "auto"
     policy: str = "latest"
     teleop: Recipe | None = None

@@ -12,10 +12,11 @@ from rlpd_robot.spec import RobotSpec
 from sim.faults.catalogue import schedule
 from sim.faults.fault import Fault, Scheduled
 from sim.faults.link import ClockFault
+from sim.faults.record import Record
 
 F = TypeVar("F", bound=Fault)
 
-KEYS = ("seed", "script", "orders", "log")
+KEYS = ("seed", "script", "orders", "log", "record")
 
 
 class Plan:
@@ -28,6 +29,7 @@ class Plan:
         orders: file to which others append entries, one JSON object a line; each begins in the next control period.
             What stands there already was meant for a process before this one.
         log: file to which each beginning and end is appended, one JSON object a line, with the monotonic time.
+        record: file to which every reading that is told is written, see `faults.record`.
 
     Raises:
         ConfigError: an entry of the script that means nothing, or a file that cannot be used.
@@ -40,6 +42,7 @@ class Plan:
         seed: int = 0,
         orders: Path | None = None,
         log: Path | None = None,
+        record: Path | None = None,
     ) -> None:
         self._spec, self._seed = spec, seed
         self._all = [schedule(f"sim.faults.script[{i}]", entry, spec, (seed, i)) for i, entry in enumerate(script)]
@@ -50,6 +53,7 @@ class Plan:
             self._log: IO[str] | None = None if log is None else open(log, "a", buffering=1)  # noqa: SIM115
         except OSError as error:
             raise ConfigError("sim.faults", error.filename, f"paths of files to write ({error.strerror})") from error
+        self.record = None if record is None else Record(record, spec)
 
     @staticmethod
     def of(settings: Mapping[str, Any], spec: RobotSpec) -> "Plan | None":
@@ -62,12 +66,12 @@ class Plan:
             if key not in KEYS:
                 raise ConfigError(f"sim.faults.{key}", settings[key], f"one of the keys {', '.join(KEYS)}")
         orders, log = settings.get("orders"), settings.get("log")
-        script = settings.get("script") or ()
-        if not script and orders is None:
+        script, record = settings.get("script") or (), settings.get("record")
+        if not script and orders is None and record is None:
             return None
         if isinstance(script, str | Mapping):
             raise ConfigError("sim.faults.script", script, "a list of entries such as {kind: noise, std: 0.01}")
-        paths = (Path(path) if path is not None else None for path in (orders, log))
+        paths = (Path(path) if path is not None else None for path in (orders, log, record))
         return Plan(spec, script, int(settings.get("seed", 0)), *paths)
 
     def active(self, kind: type[F]) -> list[F]:
@@ -101,7 +105,7 @@ class Plan:
 
     def close(self) -> None:
         """Let go of the files."""
-        for file in (self._orders, self._log):
+        for file in (self._orders, self._log, self.record):
             if file is not None:
                 file.close()
 

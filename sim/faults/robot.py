@@ -55,6 +55,8 @@ class FaultyRobot:
         for pressed in self.plan.active(EmergencyStop):
             if pressed.field is not None:
                 values[pressed.field] = np.ones_like(values[pressed.field])
+        if self.plan.record is not None:
+            self.plan.record.add(values)
         return values
 
     def write(self, values: NDArray[np.float64]) -> None:

@@ -2,12 +2,16 @@
 
 import math
 import threading
+import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from rlpd_robot.robot.server import RobotServer
+from rlpd_robot.robot.server import Robot, RobotServer, serve
 from rlpd_robot.timing import Clock, SystemClock
 from rlpd_robot.wire.security import LOOPBACK_ONLY, Security
 from sim.faults.link import Lane, LinkFault
+from sim.faults.plan import Plan
 from sim.faults.robot import FaultyRobot
 
 
@@ -61,15 +65,29 @@ class FaultyServer(RobotServer):
         return self._plan.stamp(measured_s)
 
 
-def serve_faulty(
-    robot: FaultyRobot, address: str, lockstep: bool, stop: threading.Event, security: Security, book: Path | None
+def serve_robot_with_faults(
+    robot: Robot,
+    address: str,
+    lockstep: bool,
+    stop: threading.Event,
+    security: Security = LOOPBACK_ONLY,
+    book: Path | None = None,
+    faults: Mapping[str, Any] | None = None,
 ) -> None:
-    """Serve a robot with faults until `stop` is set.
+    """Serve any robot until `stop` is set.
+
+    Args:
+        faults: what goes wrong, the keys of `Plan`; none: nothing, and then nothing stands between robot and server.
 
     Raises:
-        ConfigError, AddressError, StoreError: as `RobotServer`.
+        ConfigError, AddressError, StoreError: as `RobotServer`, or a fault that means nothing.
     """
-    server = FaultyServer(robot, address, lockstep, security, book=book)
+    plan = Plan.of(faults or {}, robot.spec)
+    if plan is None:
+        serve(robot, address, lockstep, stop, security, book)
+        return
+    faulty = FaultyRobot(robot, plan, None if lockstep else time.monotonic)
+    server = FaultyServer(faulty, address, lockstep, security, book=book)
     try:
         server.run(stop)
     finally:

@@ -1,21 +1,23 @@
 """A robot of two axes behind the robot link, in a process of its own: the fake driver's point, served."""
 
 import threading
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rlpd_robot.robot.fake import fake_spec
-from rlpd_robot.robot.server import serve
 from rlpd_robot.wire.security import LOOPBACK_ONLY, Security
+from sim.faults.server import serve_robot_with_faults
 
 
 class PointRobot:
     """As `FakeDriver`: velocity = 5/s · (target - position), one Euler step a period."""
 
-    def __init__(self, dies_after: int | None = None) -> None:
-        self.spec = fake_spec()
+    def __init__(self, dies_after: int | None = None, period_s: float = 0.01) -> None:
+        self.spec = fake_spec(period_s)
         self._position, self._velocity, self._target = np.zeros((3, 2))
         self._periods_left = dies_after
 
@@ -48,6 +50,9 @@ def serve_point(
     security: Security = LOOPBACK_ONLY,
     dies_after: int | None = None,
     book: str | None = None,
+    period_s: float = 0.01,
+    faults: Mapping[str, Any] | None = None,
 ) -> None:
     """The recipe of the stand-in in `configs/robot/point.yaml`."""
-    serve(PointRobot(dies_after), address, lockstep, stop, security, Path(book) if book is not None else None)
+    path = Path(book) if book is not None else None
+    serve_robot_with_faults(PointRobot(dies_after, period_s), address, lockstep, stop, security, path, faults)

@@ -1,0 +1,302 @@
+"""The checks of undisturbed stages: pure functions of what the robot's book, the readings and the actor tell."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlpd_robot.robot.book import Outcome
+from rlpd_robot.robot.motion import FRESH_PERIODS
+from rlpd_robot.robot.safety_limits import SafetyLimits
+from rlpd_robot.run.dry_run.check import Check, skipped
+from rlpd_robot.spec import RobotSpec
+
+Book = NDArray[np.void]
+Floats = NDArray[np.float64]
+
+_RATE = 0.02  # part of the nominal period
+_SLACK = 1e-6  # of a limit, for rounding on the way
+_LAG = 3  # control periods in which a joint must have begun to follow
+_DELAYS = (0, 1)  # control periods until a command shows
+_SEEN, _ELSEWHERE = 0.3, 0.5  # correlations
+_LEAST_ROWS = 60
+
+
+def check_rate(figures: Mapping[str, float], late: float) -> list[Check]:
+    """Period and lateness of the undisturbed loop, as the actor counted them."""
+    if not figures:
+        return [skipped("loop rate", "a period as the robot's", "the actor did not end by itself")]
+    nominal, mean = figures["nominal_period_ms"], figures["period_ms"]
+    ticks = max(1.0, figures["steps"])
+    share = figures["deadline_misses"] / ticks
+    return [
+        Check(
+            "loop rate",
+            f"mean period within {100 * _RATE:g} % of {nominal:g} ms",
+            f"{mean:.3f} ms over {figures['steps']:.0f} ticks",
+            abs(mean / nominal - 1) <= _RATE,
+            "See what else runs on this machine; `actor.realtime_priority`, `actor.cpu`, docs/own_robot.md.",
+        ),
+        Check(
+            "lateness",
+            f"p99 at most half a period ({nominal / 2:g} ms); at most {100 * late:g} % of the ticks missed",
+            f"p50 {figures['lateness_ms_p50']:.2f}, p99 {figures['lateness_ms_p99']:.2f}, longest "
+            f"{figures['lateness_ms_max']:.1f} ms; {figures['deadline_misses']:.0f} missed ({100 * share:.2f} %)",
+            figures["lateness_ms_p99"] <= nominal / 2 and share <= late,
+            "Give the actor a core of its own and real-time priority, or run at a lower rate.",
+        ),
+    ]
+
+
+def check_ages(ages_s: Floats, figures: Mapping[str, float], period_s: float) -> list[Check]:
+    """How old the state is that a command answers, at the robot; how long the actor needs for its part."""
+    limit_ms = 1e3 * FRESH_PERIODS * period_s
+    if not len(ages_s):
+        return [skipped("command age", f"at most {limit_ms:g} ms", "the robot followed no command")]
+    p50, p99, most = (1e3 * float(np.percentile(ages_s, q)) for q in (50, 99, 100))
+    response = figures.get("response_ms_p99", 0.0)
+    return [
+        Check(
+            "state age",
+            f"the actor answers a state within a period ({1e3 * period_s:g} ms, p99)",
+            f"p50 {figures.get('response_ms_p50', 0.0):.2f}, p99 {response:.2f} ms",
+            response <= 1e3 * period_s,
+            "A smaller network, a faster machine, or a lower rate.",
+        ),
+        Check(
+            "command age",
+            f"from measurement to execution at most {limit_ms:g} ms (what is older is refused), p99 below 80 % of it",
+            f"p50 {p50:.2f}, p99 {p99:.2f}, longest {most:.2f} ms",
+            most <= 1.2 * limit_ms and p99 <= 0.8 * limit_ms,
+            "Look at the link's latency, and at what makes ticks late.",
+        ),
+    ]
+
+
+def check_stale(books: Sequence[Book]) -> Check:
+    """No command that answers an old state was executed, none twice, none between a stop and a reset."""
+    stale = twice = after_stop = executed = 0
+    for book in books:
+        done = book[book["outcome"] == Outcome.EXECUTED]
+        executed += len(done)
+        stale += int((done["state"] - done["answers"] > FRESH_PERIODS + 1).sum())
+        keys = [(bytes(r["server"]), bytes(r["controller"]), int(r["number"])) for r in done]
+        twice += len(keys) - len(set(keys))
+        after_stop += _after_stop(book)
+    return Check(
+        "no stale command",
+        "none executed that answers a state of more than 2.5 periods ago, none twice, none between a stop and a reset",
+        f"{stale} stale, {twice} twice, {after_stop} after a stop, of {executed} executed",
+        stale == twice == after_stop == 0 and executed > 0,
+        "The robot's server must refuse these: see robot/server.py, and the link's clock.",
+    )
+
+
+def _after_stop(book: Book) -> int:
+    """Commands that were executed although nobody had reset since the last stop."""
+    count, stopped = 0, True
+    server = b""
+    for record in book:
+        if record["server"] != server:
+            server, stopped = record["server"], True
+        outcome = record["outcome"]
+        if outcome == Outcome.RESET:
+            stopped = False
+        elif outcome in (Outcome.STOP, Outcome.HELD):
+            stopped = True
+        elif outcome == Outcome.EXECUTED:
+            count += stopped
+    return count
+
+
+def check_limits(books: Sequence[Book], limits: SafetyLimits) -> Check:
+    """Range and speed of everything that was executed, and what the robot itself refused."""
+    outside = fast = refused = executed = 0
+    worst = ""
+    for book in books:
+        refused += int((book["outcome"] == Outcome.INVALID).sum())
+        done = book[book["outcome"] == Outcome.EXECUTED]
+        executed += len(done)
+        values = done["values"]
+        slack = _SLACK * limits.width
+        beyond = (values < limits.low - slack) | (values > limits.high + slack)
+        outside += int(beyond.any(axis=1).sum())
+        quick = _too_fast(book, limits)
+        fast += quick
+        if beyond.any():
+            worst = f"; element {int(np.argmax(beyond.any(axis=0)))} first"
+    return Check(
+        "commands within limits",
+        "no executed command outside the safety range, none faster than max_speed, none refused by the robot",
+        f"{outside} outside, {fast} too fast, {refused} refused, of {executed} executed{worst}",
+        outside == fast == refused == 0 and executed > 0,
+        "The safety filter lets through what it must not, or its limits are not the robot's: look at safety/*.yaml.",
+    )
+
+
+def _too_fast(book: Book, limits: SafetyLimits) -> int:
+    """Steps between two executed commands without a reset or a stop between them."""
+    if not limits.has_speed:
+        return 0
+    count, last = 0, None
+    for record in book:
+        outcome = record["outcome"]
+        if outcome == Outcome.EXECUTED:
+            if last is not None:
+                periods = max(1, int(record["state"]) - int(last["state"]))
+                step = limits.max_speed * limits.period_s * periods
+                count += bool((np.abs(record["values"] - last["values"]) > step * (1 + _SLACK) + 1e-12).any())
+            last = record
+        elif outcome in (Outcome.RESET, Outcome.STOP, Outcome.HELD):
+            last = None
+    return count
+
+
+def check_filter(figures: Mapping[str, float], most: float, limits_name: str) -> Check:
+    """How much of what the policy wants the safety filter has to change."""
+    requirement = f"the safety filter changes at most {100 * most:g} % of the policy's commands"
+    steps = figures.get("steps", 0.0)
+    if not steps:
+        return skipped("filter interventions", requirement, "there was no step")
+    share = figures["filtered"] / steps
+    return Check(
+        "filter interventions",
+        requirement,
+        f"{100 * share:.1f} % of {steps:.0f}",
+        share <= most,
+        f"The limits '{limits_name}' are narrower than those that the policy was trained under: train with these.",
+    )
+
+
+def check_joints(
+    readings: Mapping[str, Floats], book: Book, spec: RobotSpec, pairs: Mapping[int, tuple[str, int]]
+) -> Check:
+    """Whether each joint moves when its own command does: names, order and signs, from random commands.
+
+    Args:
+        readings: told by the robot, see `Evidence.readings`.
+        book: of the same stage.
+        spec: of the robot.
+        pairs: for each command element, the reading of the same joint.
+    """
+    requirement = "each joint's reading follows its own command, and the right way round"
+    names = [label or f"{f.name}[{i}]" for f in spec.command for i, label in enumerate(f.labels or ("",) * f.size)]
+    if not pairs:
+        return skipped("joint order", requirement, "no reading carries the names of the commanded joints")
+    places = np.stack([readings[field][:, i] for field, i in pairs.values()], axis=1)
+    elements = list(pairs)
+    table = np.zeros((len(elements), len(elements)))  # command by reading
+    for delay in _DELAYS:  # of two delays the one at which more is seen, whoever it is that moves
+        commanded, moved = _responses(places, readings["stamp_s"][:, 0], book, delay)
+        if len(moved) < _LEAST_ROWS:
+            return skipped("joint order", requirement, f"only {len(moved)} periods of random commands")
+        table = max(table, _correlations(commanded[:, elements], moved), key=lambda t: np.abs(t).max(axis=1).mean())
+    wrong, backwards, unseen = _sort_out(table, [names[element] for element in elements])
+    found = []
+    if wrong:
+        found.append(f"{len(wrong)} joints in the wrong order: {'; '.join(wrong[:3])}")
+    if backwards:
+        found.append(f"the wrong way round: {', '.join(backwards)}")
+    told = "; ".join(found) or f"{len(elements) - len(unseen)} of {len(elements)} joints follow their own commands"
+    if unseen:
+        told += f" (too little to tell: {', '.join(unseen)})"
+    return Check(
+        "joint order",
+        requirement,
+        told,
+        not wrong and not backwards,
+        "Compare the joint names of the robot's file with the robot's own; `doctor --move` tries them one by one.",
+    )
+
+
+def _sort_out(table: Floats, names: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
+    """Joints in the wrong order, those that go the wrong way round, and those of which too little is seen."""
+    wrong, backwards, unseen = [], [], []
+    for row, name in enumerate(names):
+        own, best = table[row, row], int(np.abs(table[row]).argmax())
+        if own < -_SEEN:
+            backwards.append(name)
+        elif own < _SEEN and abs(table[row, best]) > _ELSEWHERE:
+            wrong.append(f"the command of {name} moves the reading of {names[best]}")
+        elif own < _SEEN:
+            unseen.append(name)
+    return wrong, backwards, unseen
+
+
+def _responses(places: Floats, stamps: Floats, book: Book, delay: int) -> tuple[Floats, Floats]:
+    """(T, C) mean command over some periods, (T, E) how far the readings went in them, where nothing interrupted."""
+    done = book[book["outcome"] == Outcome.EXECUTED]
+    breaks = book["stamp_s"][book["outcome"] != Outcome.EXECUTED]
+    told_at = np.searchsorted(done["stamp_s"], stamps, "right") - delay  # the command that shows after each reading
+    told, went = [], []
+    for k in range(len(stamps) - _LAG):
+        first, last = stamps[k], stamps[k + _LAG]
+        interrupted = np.searchsorted(breaks, first - 0.1) != np.searchsorted(breaks, last)
+        if told_at[k] < 0 or told_at[k + _LAG - 1] >= len(done) or interrupted:
+            continue
+        told.append(done["values"][told_at[k : k + _LAG]].mean(axis=0))
+        went.append(places[k + _LAG] - places[k])
+    if not told:
+        return np.zeros((0, 0)), np.zeros((0, places.shape[1]))
+    return np.array(told), np.array(went)
+
+
+def _correlations(one: Floats, other: Floats) -> Floats:
+    """(E, F) of each column of one with each of the other; 0 where one does not vary."""
+    a, b = one - one.mean(axis=0), other - other.mean(axis=0)
+    size = np.sqrt(np.outer((a**2).sum(axis=0), (b**2).sum(axis=0)))
+    return np.asarray(np.divide(a.T @ b, size, out=np.zeros_like(size), where=size > 1e-12), np.float64)
+
+
+def joint_pairs(spec: RobotSpec, measured: Sequence[str]) -> dict[int, tuple[str, int]]:
+    """For each command element, the field and element that reads the same joint in the same unit, where there is one.
+
+    Args:
+        spec: of the robot.
+        measured: `safety.measured`, the fields that measure the command, in order; or none.
+    """
+    pairs: dict[int, tuple[str, int]] = {}
+    element = 0
+    for n, command in enumerate(spec.command):
+        for i in range(command.size):
+            if len(measured) == len(spec.command):
+                pairs[element] = measured[n], i
+            elif command.labels:
+                for field in spec.state:
+                    if field.unit == command.unit and command.labels[i] in field.labels:
+                        pairs[element] = field.name, field.labels.index(command.labels[i])
+                        break
+            element += 1
+    return pairs
+
+
+def check_success(episodes: Sequence[tuple[int, bool, int]], bar: float, has_policy: bool) -> Check:
+    """Undisturbed episodes of the policy without exploration."""
+    requirement = f"at least {100 * bar:g} % of the undisturbed episodes solved (eval.min_success)"
+    if not has_policy:
+        return skipped("success", requirement, "no policy was given; the actions were random")
+    if not episodes:
+        return Check("success", requirement, "no episode ended", False, "See why the robot did not go on.")
+    solved = sum(good for _, good, _ in episodes)
+    return Check(
+        "success",
+        requirement,
+        f"{solved} of {len(episodes)}",
+        solved >= bar * len(episodes),
+        "The policy does not bear this robot as it is now: its rate, limits, delays. Train on, or train with them.",
+    )
+
+
+def check_disk(size_bytes: int, seconds: float, free_bytes: int, hours: float) -> Check:
+    """What a session without a learner would leave on the actor's disk."""
+    requirement = f"room for {hours:g} h of what the actor keeps while no learner is there"
+    if seconds <= 0:
+        return skipped("disk", requirement, "nothing was acted")
+    per_hour = size_bytes / seconds * 3600
+    return Check(
+        "disk",
+        requirement,
+        f"{per_hour / 1e6:.0f} MB/h, {free_bytes / 1e9:.1f} GB free",
+        per_hour * hours <= free_bytes,
+        "Make room, or let the learner run: what it has acknowledged is deleted.",
+    )

@@ -1,0 +1,261 @@
+"""`rlpd-robot dry-run`: the actor that will drive a robot, in front of a stand-in that misbehaves; then a verdict.
+
+Three stages, each a stand-in and an actor as real processes by the wall clock: random commands, undisturbed episodes,
+and one fault after the other. The stand-in's own book and readings are the evidence, not what the actor believes.
+"""
+
+import contextlib
+import math
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from rlpd_robot.errors import ChildError
+from rlpd_robot.robot.task import Task
+from rlpd_robot.run.directory import DRY_RUN, make_directory
+from rlpd_robot.run.dry_run import checks as c
+from rlpd_robot.run.dry_run.check import Check
+from rlpd_robot.run.dry_run.evidence import Evidence
+from rlpd_robot.run.dry_run.inflict import inflict
+from rlpd_robot.run.dry_run.learn import LEARN, try_learning
+from rlpd_robot.run.dry_run.pictures import Envelope
+from rlpd_robot.run.dry_run.plan import Compose, Plan, Say, check_stand_in, make_plan
+from rlpd_robot.run.dry_run.policy_checks import (
+    check_finite,
+    check_range,
+    find_policy,
+)
+from rlpd_robot.run.dry_run.sheet import FAULT, SHEET, VERDICT, Findings, write
+from rlpd_robot.run.dry_run.stage import LINKS, Stage, own_words
+from rlpd_robot.run.dry_run.trials import Seen, Trial, in_words, judge, outcome_in_words, parse
+from rlpd_robot.run.evaluate import Build
+from rlpd_robot.run.ports import free_addresses
+from rlpd_robot.run.settings import Settings
+from rlpd_robot.types import PolicySnapshot
+
+STAGES = ("babble", "calm", "faults")
+
+_FAULTS = 10  # in undisturbed stages, after which it is given up
+_SLACK_S = 25.0  # to start processes on a busy machine
+_EXAMPLES = 500  # observations on which the policy is tried
+
+
+def dry_run(
+    settings: Settings,
+    config_text: str,
+    words: Sequence[str],
+    build: Build,
+    compose: Compose,
+    stopped: Callable[[], bool],
+) -> int:
+    """Try everything, say go or no go. 0: go; 1: no go; 130: a person ended it.
+
+    Raises:
+        RlpdRobotError: it could not be tried.
+    """
+    began_s = time.monotonic()
+
+    def say(text: str) -> None:
+        print(f"[{time.monotonic() - began_s:4.0f} s] {text}", flush=True)
+
+    check_stand_in(settings)
+    parse(settings.dry_run, settings.watchdog, 1.0)  # before anything is written
+    task: Task = build(settings.task)
+    path = find_policy(settings.dry_run.policy) if settings.dry_run.policy is not None else None
+    folder = _fresh_folder(settings)
+    findings = Findings(settings.robot.name, task.name, str(path or ""), config_text)
+    try:
+        plan = make_plan(settings, words, build, compose, task, path, folder, findings, say)
+        if plan is not None and _stages(plan, findings, say, stopped) and settings.dry_run.learn:
+            say("learns for a while (the learner compiles first)")
+            mine = own_words(words, folder, free_addresses(len(LINKS)))
+            findings.checks += try_learning(compose(mine), mine, folder, say)
+    except _Ended:
+        print("Ended by a person: no verdict.", flush=True)
+        return 130
+    except ChildError as error:
+        remedy = f"Its log is in {folder}. What a real robot would meet, too: see to it first."
+        findings.checks.append(
+            Check("processes", "stand-in and actor run until they are ended", str(error), False, remedy)
+        )
+    findings.wall_s = time.monotonic() - began_s
+    write(findings, folder)
+    _close(findings, folder)
+    return 0 if findings.go else 1
+
+
+class _Ended(Exception):  # noqa: N818
+    """A person has asked for it."""
+
+
+def _fresh_folder(settings: Settings) -> Path:
+    """Where it is written; what the last dry run left there is removed."""
+    folder = make_directory(settings.run, DRY_RUN)
+    for name in (*STAGES, LEARN):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    for name in (VERDICT, SHEET, f"{LEARN}.book"):
+        (folder / name).unlink(missing_ok=True)
+    return folder
+
+
+def _stages(plan: Plan, findings: Findings, say: Say, stopped: Callable[[], bool]) -> bool:
+    """All stages of the actor; False: the robot would not move."""
+    dry, books = plan.settings.dry_run, []
+    pairs = c.joint_pairs(plan.problem.robot, plan.limits.measured)
+    if dry.babble_s > 0:
+        say(f"random commands for {dry.babble_s:g} s")
+        with _stage("babble", plan, plan.random) as stage:
+            enough = round(dry.babble_s / plan.period_s)
+            faults = _undisturbed(stage, lambda: stage.followed() >= enough, dry.babble_s, stopped)
+        seen = Evidence(stage.directory)
+        books.append(seen.book)
+        findings.random = _envelope(seen, plan)
+        findings.checks += [_check_quiet("undisturbed (random)", faults)]
+        if len(seen.executed):
+            findings.checks.append(c.check_joints(seen.readings, seen.book, plan.problem.robot, pairs))
+    say(f"{dry.episodes} undisturbed episodes")
+    seconds = dry.episodes * plan.problem.horizon * plan.period_s
+    with _stage("calm", plan, plan.snapshot or plan.random, "actor.greedy_every=1") as stage:
+        faults = _undisturbed(stage, lambda: len(stage.episodes()) >= dry.episodes, 1.5 * seconds, stopped)
+    seen = Evidence(stage.directory)
+    books.append(seen.book)
+    _judge_calm(plan, findings, seen, stage.episodes()[: dry.episodes], faults)
+    if not len(seen.executed):
+        say("stops here: the robot followed nothing")
+        return False
+    if plan.trials:
+        with _stage("faults", plan, plan.snapshot or plan.random) as stage:
+            findings.trials = list(_trials(plan, stage, say, stopped))
+        books.append(Evidence(stage.directory).book)
+        findings.checks += [_check_trial(trial, seen_, plan.period_s) for trial, seen_ in findings.trials]
+        findings.checks.append(_check_rearm(findings.trials))
+    findings.checks += [c.check_limits(books, plan.limits), c.check_stale(books)]
+    return True
+
+
+@contextlib.contextmanager
+def _stage(name: str, plan: Plan, snapshot: PolicySnapshot, *actor_words: str) -> Iterator[Stage]:
+    with Stage(name, plan.folder, plan.settings, plan.words, snapshot, actor_words) as stage:
+        yield stage
+
+
+def _undisturbed(stage: Stage, done: Callable[[], bool], seconds: float, stopped: Callable[[], bool]) -> list[str]:
+    """Let the actor act until it is done; the faults that came though nobody made them."""
+    faults: list[str] = []
+    deadline_s = time.monotonic() + seconds + _SLACK_S
+    while not stage.until(done, 0.5) and len(faults) < _FAULTS and time.monotonic() < deadline_s:
+        if stopped():
+            raise _Ended
+        if fault := stage.fault():
+            faults.append(fault)
+            stage.until(lambda: not stage.arm(), 2.0)
+    stage.look()
+    return faults
+
+
+def _judge_calm(
+    plan: Plan, findings: Findings, seen: Evidence, episodes: Sequence[tuple[int, bool, int]], faults: Sequence[str]
+) -> None:
+    dry, settings = plan.settings.dry_run, plan.settings
+    checks, figures = findings.checks, seen.figures
+    checks.append(_check_quiet("undisturbed", faults))
+    checks += c.check_rate(figures, dry.late)
+    ages_s = seen.ages_s() if len(seen.executed) else np.zeros(0)
+    checks += c.check_ages(ages_s, figures, plan.period_s)
+    observations = _observations(seen)
+    if plan.snapshot is not None:
+        checks.append(c.check_filter(figures, dry.filtered, settings.safety.name))
+        step = max(1, len(observations) // _EXAMPLES)
+        checks[:] = [check for check in checks if check.name != "policy finite"]
+        checks.append(check_finite(plan.snapshot, plan.training, list(observations[::step])))
+        checks.append(check_range(plan.training, observations, dry.outside, dry.margin))
+    checks.append(c.check_success(episodes, settings.eval.min_success, plan.snapshot is not None))
+    free = shutil.disk_usage(plan.folder).free
+    checks.append(c.check_disk(seen.size_bytes, seen.seconds, free, dry.session_h))
+    findings.calm = _envelope(seen, plan)
+    findings.ages_ms = 1e3 * ages_s
+    stamps = seen.executed["stamp_s"]
+    intervals = np.diff(stamps)
+    findings.intervals_ms = 1e3 * intervals[intervals < 0.5]  # between episodes the robot is reset
+
+
+def _observations(seen: Evidence) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    """(N, O) of all transitions."""
+    rows = [segment.observations[:-1] for segment in seen.transitions]
+    return np.concatenate(rows) if rows else np.zeros((0, 0), np.float32)
+
+
+def _envelope(seen: Evidence, plan: Plan) -> Envelope | None:
+    values = seen.executed["values"]
+    if not len(values):
+        return None
+    limits, robot = plan.limits, plan.problem.robot
+    names = [label or f"{f.name}[{i}]" for f in robot.command for i, label in enumerate(f.labels or ("",) * f.size)]
+
+    def share(
+        value: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
+    ) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+        return np.asarray((value - limits.own_low) / limits.width, np.float64)
+
+    return Envelope(names, share(values.min(axis=0)), share(values.max(axis=0)), share(limits.low), share(limits.high))
+
+
+def _trials(plan: Plan, stage: Stage, say: Say, stopped: Callable[[], bool]) -> Iterator[tuple[Trial, Seen]]:
+    for i, trial in enumerate(plan.trials):
+        if stopped():
+            raise _Ended
+        seen = inflict(stage, trial, plan.period_s, plan.settings.dry_run.hold_s)
+        problems = judge(trial, seen, plan.period_s)
+        word = "FAILED: " + "; ".join(problems) if problems else "ok: " + outcome_in_words(seen)
+        say(f"fault {i + 1} of {len(plan.trials)}, {trial.name}: {word}")
+        yield trial, seen
+
+
+def _check_trial(trial: Trial, seen: Seen, period_s: float) -> Check:
+    problems = judge(trial, seen, period_s)
+    measured = "; ".join(problems) if problems else outcome_in_words(seen)
+    return Check(f"{FAULT}{trial.name}", in_words(trial, period_s), measured, not problems, _remedy(trial, seen))
+
+
+def _remedy(trial: Trial, seen: Seen) -> str:
+    if math.isnan(seen.began_s):
+        return (
+            "The robot did not move before it, or its stand-in knows no such fault: see the logs of the stage 'faults'."
+        )
+    if trial.expects == "survives":
+        return (
+            "Either the robot is really not fit for this, or a limit is too tight: see docs/safety.md and `watchdog`."
+        )
+    return "Look at `watchdog` (docs/safety.md): its limits decide what is noticed, and when."
+
+
+def _check_rearm(trials: Sequence[tuple[Trial, Seen]]) -> Check:
+    stops = [(trial, seen) for trial, seen in trials if seen.sentence]
+    moved = [trial.name for trial, seen in stops if seen.moved_after]
+    stuck = [trial.name for trial, seen in stops if not seen.rearmed]
+    measured = (
+        f"{len(stops)} stops; moved before it: {', '.join(moved) or 'none'}; not after it: {', '.join(stuck) or 'none'}"
+    )
+    return Check(
+        "no motion before re-arming",
+        "after a fault the robot follows and resets nothing before a person has armed, and moves again afterwards",
+        measured,
+        not moved and not stuck,
+        "This must not happen: please report it, with the folder of this dry run.",
+    )
+
+
+def _check_quiet(name: str, faults: Sequence[str]) -> Check:
+    measured = f"{len(faults)} stops" + (f", the first: {faults[0]}" if faults else "")
+    remedy = "The sentence says what to look at; until it is gone, nothing else here means much."
+    return Check(name, "no fault while nothing is inflicted", measured, not faults, remedy)
+
+
+def _close(findings: Findings, folder: Path) -> None:
+    lines = [findings.sentence]
+    lines += [f"  {check.name}: {check.measured}. {check.remedy}" for check in findings.failed]
+    lines.append(f"  sheet  {folder / SHEET}")
+    print("\n".join(lines), flush=True)
