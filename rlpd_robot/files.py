@@ -27,3 +27,17 @@ def make_directories(path: Path) -> None:
     path.mkdir(parents=True, exist_ok=True)
     for made in reversed(missing):
         sync_directory(made.parent)
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Write a file, whole or not at all; whether it survives a power cut does not matter.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        partial.write_bytes(data)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Draw a film with OpenGL: `python -m sim.draw FILM.npz OUT.mp4 [OUT.gif] [OUT.png]`, a process of its own.
+"""Draw a film with OpenGL: `python -m sim.draw film|strips FILM.npz OUT…`, a process of its own.
 
 MuJoCo chooses its OpenGL backend (MUJOCO_GL) once, at import, and a broken driver may end the process: so drawing is
 kept apart from whatever controls or learns. `sim/render.py` finds a backend that works and starts this.
@@ -25,6 +25,7 @@ FPS = 25
 SLOWDOWN = 2.0  # an episode takes two seconds or less, too quick to follow
 HOLD_S = 0.8  # [s of video] for which each episode's last frame stays
 GIF_WIDTH, GIF_FPS = 400, 12.5
+STRIP_WIDTH, STRIP_HEIGHT, STRIP_FRAMES, STRIP_COLUMNS = 320, 240, 8, 4
 
 SKY_HIGH, SKY_LOW = (0.75, 0.83, 0.92), (0.97, 0.98, 1.0)
 
@@ -83,6 +84,26 @@ def write(film: Film, outputs: list[Path]) -> None:
             _partial(path).unlink(missing_ok=True)
 
 
+def write_strips(film: Film, outputs: list[Path]) -> None:
+    """For each episode in turn one picture, of frames evenly over its time; each appears whole or not at all."""
+    hand = AdroitHand(film.task, film_model(film.task))
+    splits = np.cumsum([len(part) for part in hand.snapshot().placement])[:-1]
+    camera = _camera(film.task)
+    with mujoco.Renderer(hand.model, STRIP_HEIGHT, STRIP_WIDTH) as renderer:
+        for episode, path in zip(np.unique(film.episode), outputs, strict=True):
+            rows = np.flatnonzero(film.episode == episode)
+            pictures = []
+            for row in rows[np.linspace(0, len(rows) - 1, STRIP_FRAMES).round().astype(int)]:
+                hand.restore(Snapshot(film.qpos[row], tuple(np.split(film.placement[row], splits))))
+                renderer.update_scene(hand.data, camera)
+                part = (row - rows[0]) / max(1, len(rows) - 1)
+                pictures.append(_with_bar(renderer.render(), part, bool(film.solved[row])))
+            lines = [pictures[i : i + STRIP_COLUMNS] for i in range(0, STRIP_FRAMES, STRIP_COLUMNS)]
+            partial = _partial(path)
+            imageio.v3.imwrite(partial, np.vstack([np.hstack(line) for line in lines]), quality=85)
+            os.replace(partial, path)
+
+
 def film_model(task: str) -> Any:
     """The task's model with a light sky in place of the void, and shadows that software draws in time."""
     spec = mujoco.MjSpec.from_file(str(model_path(task)))
@@ -113,7 +134,7 @@ def _with_bar(picture: Frame, progress: float, solved: bool) -> Frame:
     picture = picture.copy()
     bar = picture[-8:]
     bar[:] = bar // 3
-    bar[:, : int(progress * WIDTH)] = (70, 200, 110) if solved else (235, 235, 235)
+    bar[:, : int(progress * picture.shape[1])] = (70, 200, 110) if solved else (235, 235, 235)
     return picture
 
 
@@ -144,4 +165,4 @@ def _partial(path: Path) -> Path:
 
 
 if __name__ == "__main__":
-    write(Film.load(Path(sys.argv[1])), [Path(word) for word in sys.argv[2:]])
+    {"film": write, "strips": write_strips}[sys.argv[1]](Film.load(Path(sys.argv[2])), [*map(Path, sys.argv[3:])])

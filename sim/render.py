@@ -57,6 +57,20 @@ class FilmDriver(SimDriver):
             raise DataError(f"Film of {self.hand.spec.name}", "it holds no frame", "at least one reset before save")
         draw(self._reel.film(), [Path(path) for path in paths])
 
+    def save_strips(self, paths: Sequence[Path]) -> None:
+        """Draw a few frames of each episode beside each other, and write one .jpg for each.
+
+        Args:
+            paths: one an episode, in directories that exist.
+
+        Raises:
+            DataError: nothing was filmed yet.
+            ConfigError, NoRenderingError, ChildError: as `draw`.
+        """
+        if not len(self._reel):
+            raise DataError(f"Film of {self.hand.spec.name}", "it holds no frame", "at least one reset before save")
+        _draw_apart("strips", self._reel.film(), paths, (".jpg",))
+
     def _shoot(self, state: RobotState) -> None:
         if len(self._reel) < MAX_FRAMES:
             self._reel.shoot(self.hand.snapshot(), self._task.success(state))
@@ -74,14 +88,18 @@ def draw(film: Film, paths: Sequence[Path]) -> None:
         NoRenderingError: no backend works on this machine.
         ChildError: drawing failed for another reason.
     """
+    _draw_apart("film", film, paths, SUFFIXES)
+
+
+def _draw_apart(what: str, film: Film, paths: Sequence[Path], suffixes: tuple[str, ...]) -> None:
     for path in paths:
-        if path.suffix not in SUFFIXES or not path.absolute().parent.is_dir():
-            raise ConfigError("film path", str(path), f"in a directory that exists, and end in one of {SUFFIXES}")
+        if path.suffix not in suffixes or not path.absolute().parent.is_dir():
+            raise ConfigError("film path", str(path), f"in a directory that exists, and end in one of {suffixes}")
     environment = environment_that_draws()
     with tempfile.TemporaryDirectory(prefix="rlpd-robot-") as directory:
         source = Path(directory, "film.npz")
         film.save(source)
-        command = ["-m", "sim.draw", str(source), *(str(path.absolute()) for path in paths)]
+        command = ["-m", "sim.draw", what, str(source), *(str(path.absolute()) for path in paths)]
         child = _python(command, environment, timeout_s=60.0 + 0.5 * len(film))
     if child.returncode:
         raise ChildError("drawing", f"ended with status {child.returncode}", _last_line(child))

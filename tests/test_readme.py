@@ -37,8 +37,8 @@ def test_there_are_commands_to_try() -> None:
     assert len(CASES) > 8
 
 
-NEEDS_MORE = ("collect", "import", "replay")
-"""Verbs of `demos` that need a robot or another program's file; all others are run as documented."""
+NEEDS_MORE = ("collect", "import", "replay", "show")
+"""Verbs of `demos` that need a robot, another program's file, or a while; all others are run as documented."""
 
 
 @pytest.fixture

@@ -162,6 +162,28 @@ def _lint(words: Words, configure: Configure) -> int:
     return lint(words.paths[0], out, as_json=words.json)
 
 
+def _show_store(words: Words, configure: Configure) -> int:
+    from rlpd_robot.data.demo_store import DemoStore
+    from rlpd_robot.errors import ConfigError
+    from rlpd_robot.run.replay.replay import words_for
+    from rlpd_robot.run.show.settings import GROUPS, ShowSettings
+    from rlpd_robot.run.show.show import run_show
+    from rlpd_robot.run.stopping import stop_on_signals
+
+    config = configure()
+    wanted, others, _ = config.load_words(ShowSettings, words.settings, GROUPS)
+    settings, why_not, text = None, "", ""
+    try:
+        settings, text = config.load("collect", words_for(DemoStore.open(words.paths[0]), others))
+    except ConfigError as error:  # no file describes the store's robot or task; the figures need none
+        if others:
+            raise
+        why_not = str(error)
+    if "--cfg" in words.flags:
+        return _show(text)
+    return run_show(words.paths[0], wanted, settings, why_not, config.build, stop_on_signals())
+
+
 def _replay(words: Words, configure: Configure) -> int:
     from rlpd_robot.data.demo_store import DemoStore
     from rlpd_robot.run.ports import free_addresses
@@ -264,6 +286,13 @@ VERBS: dict[str, Verb] = {
     ),
     "diff": Verb("STORE STORE [--json]", "what sets two stores apart", _diff, paths=(2, 2), flags=_JSON),
     "seal": Verb("STORE [--json]", "write a digest of the content down, and write no more", _seal, flags=_JSON),
+    "show": Verb(
+        "STORE [episodes=…] [out=FOLDER]",
+        "a page and pictures: overview, and episodes one by one",
+        _show_store,
+        flags=_CFG,
+        settings=True,
+    ),
     "replay": Verb(
         "STORE episode=N [robot=…] [--start] [--json]",
         "play an episode once more, and how far it goes from this one",

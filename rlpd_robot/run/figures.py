@@ -1,6 +1,5 @@
 """Learning curves of a run as PNG. Matplotlib, through its object interface on the Agg canvas alone."""
 
-import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rlpd_robot.errors import MissingPackageError
+from rlpd_robot.run.plotting import LIGHT, Palette, dress, legend, literal, new_figure, to_png
 from rlpd_robot.run.run_record import RunRecord, number, section
 from rlpd_robot.run.statistics import mean_interval, rolling_mean, wilson_interval
 
@@ -17,23 +16,6 @@ WINDOW = 20
 
 _POINTS = 2000  # of one line; more would be drawn into the same pixels
 _SMOOTHED_SHARE = 50  # a noisy line is shown as its mean over 1/50 of its length
-
-
-@dataclass(frozen=True)
-class Palette:
-    """Colours of a figure, readable for people who confuse red and green (after Okabe and Ito)."""
-
-    background: str
-    text: str
-    grid: str
-    main: str
-    second: str
-    demos: str
-    evaluation: str
-
-
-LIGHT = Palette("#ffffff", "#1c2430", "#dfe3e8", "#0072b2", "#cc79a7", "#b25000", "#00785a")
-DARK = Palette("#161b22", "#e4e8ee", "#313945", "#56b4e9", "#e39cc4", "#f0a35a", "#3ecf9f")
 
 
 @dataclass(frozen=True)
@@ -51,14 +33,14 @@ def curves_png(run: RunRecord, palette: Palette = LIGHT) -> bytes:
     Raises:
         MissingPackageError: matplotlib is not installed.
     """
-    figure = new_figure(13.0, 8.6, palette)
+    figure = new_figure(13.0, 8.6, palette, "the learning curves")
     grid = figure.add_gridspec(2, 12, height_ratios=(1.35, 1.0))
     places = [grid[0, :6], grid[0, 6:], *(grid[1, 3 * i : 3 * i + 3] for i in range(4))]
     for panel, place in zip(PANELS, places, strict=True):
         _draw(panel, figure.add_subplot(place), run, palette)
     task, seed = run.summary.get("task"), run.summary.get("seed")
     if task is not None:
-        figure.suptitle(_literal(f"{task}, seed {seed}"), color=palette.text, fontsize=13, fontweight="bold")
+        figure.suptitle(literal(f"{task}, seed {seed}"), color=palette.text, fontsize=13, fontweight="bold")
     return to_png(figure, dpi=120)
 
 
@@ -68,52 +50,13 @@ def panel_png(panel: Panel, run: RunRecord, palette: Palette) -> bytes:
     Raises:
         MissingPackageError: matplotlib is not installed.
     """
-    figure = new_figure(4.7, 3.1, palette)
+    figure = new_figure(4.7, 3.1, palette, "the learning curves")
     _draw(panel, figure.add_subplot(), run, palette)
     return to_png(figure, dpi=150)
 
 
-def new_figure(width: float, height: float, palette: Palette) -> Any:
-    """An empty sheet [inches].
-
-    Raises:
-        MissingPackageError: matplotlib is not installed.
-    """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-        from matplotlib.layout_engine import ConstrainedLayoutEngine
-    except ImportError as error:
-        raise MissingPackageError("matplotlib", "the learning curves", "learner") from error
-    layout = ConstrainedLayoutEngine(w_pad=0.09, h_pad=0.09)
-    figure = Figure(figsize=(width, height), layout=layout, facecolor=palette.background)
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def to_png(figure: Any, dpi: int) -> bytes:
-    """The sheet as a file; the same sheet always gives the same bytes."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi, facecolor=figure.get_facecolor(), metadata={"Software": None})
-    return buffer.getvalue()
-
-
-def dress(axes: Any, title: str, palette: Palette) -> None:
-    """Title, grid and colours of one panel."""
-    axes.set_facecolor(palette.background)
-    axes.set_title(title, loc="left", color=palette.text, fontsize=11, fontweight="bold")
-    axes.grid(color=palette.grid, linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.tick_params(which="both", colors=palette.text, labelsize=9, length=0)
-    for side, spine in axes.spines.items():
-        spine.set_visible(side == "bottom")
-        spine.set_color(palette.grid)
-
-
 def _draw(panel: Panel, axes: Any, run: RunRecord, palette: Palette) -> None:
-    dress(axes, panel.name, palette)
-    axes.set_xlabel("live steps", color=palette.text, fontsize=9)
-    axes.xaxis.set_major_locator(_few_ticks())
+    dress(axes, panel.name, palette, "live steps")
     axes.xaxis.set_major_formatter(lambda value, _: f"{value / 1000:g}k" if abs(value) >= 1000 else f"{value:g}")
     panel.draw(axes, run, palette)
     axes.set_xlim(left=0)
@@ -127,24 +70,6 @@ def _log_scale(axes: Any) -> None:
     axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.yaxis.set_minor_formatter(NullFormatter())
-
-
-def _few_ticks() -> Any:
-    from matplotlib.ticker import MaxNLocator
-
-    return MaxNLocator(5)
-
-
-def legend(axes: Any, palette: Palette) -> None:
-    """Names of what is drawn, or that nothing is."""
-    handles, labels = axes.get_legend_handles_labels()
-    if not handles:
-        axes.text(0.5, 0.5, "nothing recorded", transform=axes.transAxes, ha="center", color=palette.text, alpha=0.6)
-        return
-    box = axes.legend(handles, labels, fontsize=8.5, frameon=True, borderaxespad=0.3, handlelength=1.6)
-    box.get_frame().set(facecolor=palette.background, edgecolor="none", alpha=0.75)
-    for text in box.get_texts():
-        text.set_color(palette.text)
 
 
 def _draw_return(axes: Any, run: RunRecord, palette: Palette) -> None:
@@ -285,8 +210,3 @@ def _point(axes: Any, run: RunRecord, value: float, low: float, high: float, pal
         clip_on=False,
         zorder=5,
     )
-
-
-def _literal(text: str) -> str:
-    """Text that matplotlib does not take for mathematics."""
-    return text.replace("$", r"\$")

@@ -26,6 +26,7 @@ body {
   -webkit-text-size-adjust: 100%;
 }
 h1 { font-size: clamp(1.35rem, 1rem + 2vw, 2.1rem); line-height: 1.25; margin: .35rem 0 1.25rem; text-wrap: balance; }
+h1, h2 { overflow-wrap: anywhere; }
 h2 { font-size: 1.2rem; margin: 2.25rem 0 .75rem; }
 h3 { font-size: 1rem; margin: 0 0 .4rem; }
 header .facts { display: inline; margin-left: .6rem; color: var(--dim); }
@@ -43,8 +44,9 @@ header .facts { display: inline; margin-left: .6rem; color: var(--dim); }
 .tile.alarm b { color: var(--bad); }
 .tile small, .tile span, .note, figcaption { color: var(--dim); font-size: .875rem; }
 .tile small { display: block; }
-figure { margin: 0; padding: .6rem .6rem .7rem; }
+figure { margin: 0; break-inside: avoid; padding: .6rem .6rem .7rem; }
 figure img, video { display: block; width: 100%; height: auto; border-radius: .3rem; }
+.wide { margin-bottom: .8rem; }
 figcaption { padding: .4rem .3rem 0; }
 video { max-width: 36rem; background: #000; }
 table { border-collapse: collapse; width: 100%; font-size: .9375rem; }
@@ -112,13 +114,15 @@ def details(title: str, content: str, is_open: bool = False) -> str:
     return f"<details{' open' if is_open else ''}><summary>{escape(title)}</summary><div>{content}</div></details>"
 
 
-def figure(name: str, caption: str, light: bytes, dark: bytes) -> str:
-    """A PNG inside the page, in two versions for the reader's colour scheme."""
+def figure(name: str, caption: str, light: bytes, dark: bytes | None = None) -> str:
+    """A PNG or JPEG inside the page; where there are two versions, the reader's colour scheme chooses."""
+    source = f'<source media="(prefers-color-scheme: dark)" srcset="{_data(dark)}">' if dark is not None else ""
     return (
-        f'<figure><picture><source media="(prefers-color-scheme: dark)" srcset="{_data(dark)}">'
-        f'<img src="{_data(light)}" alt="{escape(name)}"></picture><figcaption>{escape(caption)}</figcaption></figure>'
+        f'<figure><picture>{source}<img src="{_data(light)}" alt="{escape(name)}"></picture>'
+        f"<figcaption>{escape(caption)}</figcaption></figure>"
     )
 
 
-def _data(png: bytes) -> str:
-    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
+def _data(picture: bytes) -> str:
+    kind = "jpeg" if picture.startswith(b"\xff\xd8") else "png"
+    return f"data:image/{kind};base64," + base64.b64encode(picture).decode("ascii")

@@ -1,15 +1,16 @@
 """The report of a run: curves.png and a self-contained report.html, written from the run's own files alone."""
 
 import math
-import os
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
-from rlpd_robot.run.figures import DARK, LIGHT, PANELS, curves_png, panel_png
+from rlpd_robot.files import replace_file
+from rlpd_robot.run.figures import PANELS, curves_png, panel_png
 from rlpd_robot.run.live_state import count, duration, known
 from rlpd_robot.run.page import badge, details, escape, figure, page, table, tile
+from rlpd_robot.run.plotting import DARK, LIGHT
 from rlpd_robot.run.run_record import RunRecord, load_run, number, section
 from rlpd_robot.run.statistics import mean_interval, wilson_interval
 
@@ -52,8 +53,8 @@ def write_report(run_dir: Path) -> None:
     """
     run = load_run(run_dir)
     curves, text = curves_png(run), report_html(run)
-    _replace(run_dir / CURVES, curves)
-    _replace(run_dir / REPORT, text.encode("utf-8", "replace"))
+    replace_file(run_dir / CURVES, curves)
+    replace_file(run_dir / REPORT, text.encode("utf-8", "replace"))
 
 
 def report_html(run: RunRecord) -> str:
@@ -271,12 +272,3 @@ def _number(key: str, value: float) -> str:
         if key.endswith(ending):
             return form(value)
     return count(value) if value.is_integer() else f"{value:.4g}"
-
-
-def _replace(path: Path, data: bytes) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_bytes(data)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -11,8 +11,9 @@ import pytest
 
 from rlpd_robot.errors import ConfigError, DataError, MissingPackageError
 from rlpd_robot.run import report
-from rlpd_robot.run.figures import LIGHT, PANELS, curves_png, panel_png
+from rlpd_robot.run.figures import PANELS, curves_png, panel_png
 from rlpd_robot.run.metrics import EPISODES, METRICS, append_event
+from rlpd_robot.run.plotting import LIGHT
 from rlpd_robot.run.report import report_html, verdict, write_report
 from rlpd_robot.run.run_record import load_run
 

@@ -133,3 +133,16 @@ def test_filming_brings_no_opengl_into_the_process() -> None:
     code = "import sys, sim.render; print(sorted({'imageio', 'OpenGL', 'sim.draw'} & set(sys.modules)))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert out.stdout.strip() == "[]"
+
+
+def test_strips_show_each_episode_over_its_time(driver: FilmDriver, tmp_path: Path, opengl: None) -> None:
+    paths = [tmp_path / "0.jpg", tmp_path / "1.jpg"]
+    driver.save_strips(paths)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["0.jpg", "1.jpg"]
+    shut, opened = (imageio.v3.imread(path).astype(int) for path in paths)
+    assert shut.shape == opened.shape == (480, 1280, 3)
+    green = [picture[476, 1270] for picture in (shut, opened)]  # the last frame's bar is full
+    assert [bool(g[1] > g[0] + 50) for g in green] == [False, True]
+    frames = opened[:240].reshape(240, 4, 320, 3).transpose(1, 0, 2, 3)
+    assert all(frame[:-8].std() > 20 for frame in frames), "a frame shows nothing"
+    assert np.abs(frames[1] - frames[0]).max() > 50, "time stands still"

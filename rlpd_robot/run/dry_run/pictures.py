@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from rlpd_robot.robot.motion import FRESH_PERIODS
 from rlpd_robot.run.dry_run.trials import Seen, Trial
-from rlpd_robot.run.figures import Palette, dress, legend, new_figure, to_png
+from rlpd_robot.run.plotting import Palette, dress, legend, new_figure, to_png
 
 Floats = NDArray[np.float64]
 

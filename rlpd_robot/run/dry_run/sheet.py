@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from rlpd_robot.run.dry_run.check import Check, is_go
 from rlpd_robot.run.dry_run.pictures import Envelope, ages_png, envelope_png, intervals_png, stops_png
 from rlpd_robot.run.dry_run.trials import Seen, Trial, judge
-from rlpd_robot.run.figures import DARK, LIGHT, Palette
 from rlpd_robot.run.page import badge, details, escape, figure, page, table, tile
+from rlpd_robot.run.plotting import DARK, LIGHT, Palette
 
 FAULT = "fault: "
 """How the name of a trial's check begins."""

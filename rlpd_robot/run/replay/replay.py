@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -162,17 +162,20 @@ def _seed_of(
         if quick is not None:
             stack.callback(quick.close)
             count = wanted.search
-        return seed_of(store, episode, quick or driver, task, count, stop)
+        return seed_of(store.attributes, episode, quick or driver, task, count, stop)[0]
 
 
 def seed_of(
-    store: DemoStore, episode: Segment, driver: Driver, task: Task, count: int, stop: threading.Event
-) -> int | None:
-    """The seed, of the `count` likeliest, whose reset comes nearest to the episode's start."""
+    attributes: Mapping[str, Any], episode: Segment, driver: Driver, task: Task, count: int, stop: threading.Event
+) -> tuple[int | None, float]:
+    """The seed, of the `count` likeliest, whose reset comes nearest to the episode's start, and how near.
+
+    Args:
+        attributes: of its store.
+    """
     with progress_bar("look for the start") as progress:
-        seeds = islice(likely_seeds(episode, store.attributes), count)
-        seed, _ = find_seed(driver, task, episode.observations[0], seeds, stop, lambda done: progress(done, count))
-    return seed
+        seeds = islice(likely_seeds(episode, attributes), count)
+        return find_seed(driver, task, episode.observations[0], seeds, stop, lambda done: progress(done, count))
 
 
 def in_this_process(settings: Settings, build: Build) -> Driver | None:
