@@ -198,7 +198,7 @@ def test_a_users_folder_that_is_not_there(tmp_path: Path, monkeypatch: pytest.Mo
         ("name: ours\n", "Setting 'robot.driver' must be given. Received None."),
         (
             "nme: ours\n",
-            "Setting 'robot.nme' must be one of the keys of the group 'robot': driver, film, name, stand_in",
+            "Setting 'robot.nme' must be one of the keys of the group 'robot': cameras, driver, film, name, stand_in",
         ),
         ("- ours\n", "Setting 'robot=ours' must be one value for each key"),
         ("name: ours\ndriver: 5\n", "Setting 'robot.driver' must be a mapping. Received 5."),
@@ -252,3 +252,9 @@ def test_a_wrong_recipe(recipe: dict[str, Any], sentence: str) -> None:
 def test_a_bug_in_what_a_recipe_names_is_shown_as_it_is() -> None:
     with pytest.raises(TypeError, match=f"^{re.escape('a bug inside')}$"):
         build({"_target_": FUSSY, "size": 1, "error": "type"})
+
+
+def test_the_place_for_cameras_is_kept_and_empty() -> None:
+    assert load("actor", ["robot=ur5e"])[0].robot.cameras == {}
+    with pytest.raises(ConfigError, match=r"'robot.cameras' must be empty, .*nothing here takes pictures yet"):
+        load("actor", ["+robot.cameras.wrist={device: 0}"])

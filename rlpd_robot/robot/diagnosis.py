@@ -74,6 +74,14 @@ class Diagnosable(Protocol):
         """After `connect`: limits that the robot publishes, by joint name; empty where it publishes none."""
 
 
+@runtime_checkable
+class TellsEStop(Protocol):
+    """A driver whose robot may tell when its emergency stop is pressed."""
+
+    def e_stop_pressed(self) -> bool | None:
+        """After `connect`: whether it is pressed now, or silent where it must not be; None: nothing tells of it."""
+
+
 def reach(host: str, port: int, timeout_s: float) -> Verdict:
     """Whether somebody takes a TCP connection there; it is closed at once."""
     started = time.monotonic()

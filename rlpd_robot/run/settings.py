@@ -351,12 +351,19 @@ class RobotSettings:
         stand_in: recipe of a callable `(stop: threading.Event) -> None` that plays the robot until told to stop; none
             for a real robot.
         film: recipe of a `Driver` that films what it does (`save(path)`); none where nothing can be filmed.
+        cameras: by name, what takes pictures beside the driver: a place that is kept, and empty as yet. Pictures that a
+            driver's states bring with them need no entry here.
     """
 
     name: str
     driver: Recipe
     stand_in: Recipe | None = None
     film: Recipe | None = None
+    cameras: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.cameras:
+            raise ConfigError("robot.cameras", dict(self.cameras), "empty, {}: nothing here takes pictures yet")
 
 
 Resume = Literal["auto", "never"]

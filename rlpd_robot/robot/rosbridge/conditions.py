@@ -1,5 +1,6 @@
 """What topics must say for the robot to move, and the emergency stop's topic."""
 
+import sys
 import time
 
 from rlpd_robot.errors import ProtocolError
@@ -45,6 +46,10 @@ class EStop:
 
     def __init__(self, settings: Condition) -> None:
         self.settings = settings
+
+    def pressed(self, latest: Latest) -> bool:
+        """Whether it is pressed now, or silent where it must not be."""
+        return self.pressed_since(latest, sys.maxsize)[0] is not None
 
     def pressed_since(self, latest: Latest, seen: int) -> tuple[str | None, int]:
         """What tells that it is pressed, or was since message number `seen`, and the number of the newest message."""

@@ -207,6 +207,11 @@ class RosbridgeDriver(steps.Robot, Diagnosed):
             stats |= {"expired": float(link.expired), "unsent": float(link.unsent)}
         return {**stats, "repeated": float(self._latest.repeated)}
 
+    def e_stop_pressed(self) -> bool | None:
+        """See `TellsEStop`."""
+        switch = self.layout.e_stop
+        return switch.pressed(self._latest) if switch is not None else None
+
     # --- Listener
 
     def opened(self) -> list[dict[str, Any]]:

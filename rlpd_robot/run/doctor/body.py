@@ -1,9 +1,11 @@
 """Checks on what the robot is, and on what would stop it."""
 
+import time
+
 import numpy as np
 
 from rlpd_robot.errors import RlpdRobotError
-from rlpd_robot.robot.diagnosis import Diagnosable, JointLimit, Verdict
+from rlpd_robot.robot.diagnosis import Diagnosable, JointLimit, TellsEStop, Verdict
 from rlpd_robot.robot.motion import FRESH_PERIODS
 from rlpd_robot.robot.safety import SafetyLimits
 from rlpd_robot.run.doctor.patient import Patient, fail, ok, skipped, warn
@@ -11,6 +13,7 @@ from rlpd_robot.spec import Field
 
 _SLACK = 1e-6  # [rad, m]: rounding of limits on their way through text
 _SHOWN = 6  # names in one line
+_LOOK_S, _TOLD_S = 0.02, 1.0  # between two looks at the e-stop, and in which its press must be told
 
 
 def check_joints(patient: Patient) -> Verdict:
@@ -100,6 +103,38 @@ def check_stop(patient: Patient) -> Verdict:
     """For drivers that say nothing of how a stop travels."""
     remedy = "Press stop once by hand while the robot moves slowly, and see."
     return skipped("stop", "this driver does not tell whether a stop arrives", remedy)
+
+
+def check_e_stop(patient: Patient) -> Verdict:
+    """Whether a press of the emergency stop is told here: a person presses it. Nothing moves."""
+    driver = patient.driver
+    told = driver.e_stop_pressed() if isinstance(driver, TellsEStop) else None
+    if told is None:
+        return skipped("e-stop", "nothing tells when the emergency stop is pressed; it works all the same, without us")
+    if told:
+        remedy = "Release it; or see whether its topic, and what it says while pressed, are as set."
+        return fail("e-stop", "it is pressed, or its word for it is silent", remedy)
+    if (
+        patient.ask("Press the emergency stop and keep it pressed. Is it pressed?", lambda: time.sleep(_LOOK_S))
+        is not True
+    ):
+        return warn("e-stop", "not tried: nobody pressed it", "Press it once while the doctor watches, at a terminal.")
+    if not _comes_to(driver, True):
+        remedy = "See whether its topic, and what it says while pressed, are as set: an episode would go on."
+        return fail("e-stop", f"a person pressed it, and after {_TOLD_S:g} s nothing tells so here", remedy)
+    patient.ask("Release it again. Is it released?", lambda: time.sleep(_LOOK_S))
+    if not _comes_to(driver, False):
+        return warn("e-stop", "its press was told here, its release was not", "No episode begins while it is pressed.")
+    return ok("e-stop", "a person pressed and released it, and both were told here")
+
+
+def _comes_to(driver: object, pressed: bool) -> bool:
+    deadline_s = time.monotonic() + _TOLD_S
+    while time.monotonic() < deadline_s:
+        if isinstance(driver, TellsEStop) and driver.e_stop_pressed() is pressed:
+            return True
+        time.sleep(_LOOK_S)
+    return False
 
 
 def check_watchdog(patient: Patient) -> Verdict:

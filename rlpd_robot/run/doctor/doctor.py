@@ -8,6 +8,7 @@ from rlpd_robot.errors import ConfigError, RlpdRobotError
 from rlpd_robot.robot.diagnosis import Diagnosable, Outcome, Verdict
 from rlpd_robot.robot.driver import Driver
 from rlpd_robot.run.doctor.body import (
+    check_e_stop,
     check_joints,
     check_limits,
     check_round_trip,
@@ -32,6 +33,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("safety", check_safety),
     ("round trip", check_round_trip),
     ("stop", check_stop),
+    ("e-stop", check_e_stop),
 )
 """What is looked at once the robot answers. A driver's own verdict of the same name takes a check's place."""
 

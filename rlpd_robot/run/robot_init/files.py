@@ -79,7 +79,7 @@ def ros_robot(name: str, draft: Draft, found: Findings) -> str:
         *_switch(draft, found),
         f"      - home: {{target: {{joint_target: {home}}}, speed: 0.1, tolerance: 0.05}}",
         "    stop: []  # holds the measured positions; add steps (call, say) of your robot's own",
-        "# cameras: none yet",
+        "  cameras: {}  # by name; none can be set as yet",
     ]
     return "\n".join(lines) + "\n"
 
@@ -137,7 +137,7 @@ def zmq_robot(name: str, spec: RobotSpec) -> str:
         "      _target_: rlpd_robot.wire.security.Security",
         "      keys: ${link.keys}",
         "      insecure: ${link.insecure}",
-        "# cameras: none yet",
+        "  cameras: {}  # by name; none can be set as yet",
     ]
     return "\n".join(lines) + "\n"
 

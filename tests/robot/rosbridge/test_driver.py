@@ -337,6 +337,22 @@ def test_a_short_press_of_the_e_stop_is_not_missed_and_a_long_one_bars_the_way()
             driver.reset(None, T)
 
 
+def test_the_doctor_can_see_the_e_stop_before_anything_moves() -> None:
+    e_stop = {"topic": "/e_stop", "type": "std_msgs/Bool", "path": "data", "value": True, "max_age_s": 5.0}
+    with point() as node, driving(node, e_stop=e_stop) as driver, driving(node) as without:
+        driver.connect(T)
+        assert without.e_stop_pressed() is None
+        until(lambda: driver.e_stop_pressed() is False)
+        node.spoilt["/e_stop"] = lambda message: {"data": True}
+        until(lambda: driver.e_stop_pressed() is True)
+        del node.spoilt["/e_stop"]
+        until(lambda: driver.e_stop_pressed() is False)
+    with point() as node, driving(node, e_stop={**e_stop, "max_age_s": 0.05}) as driver:
+        node.muted = {"/e_stop"}
+        driver.connect(T)
+        assert driver.e_stop_pressed() is True  # a silent one counts as pressed
+
+
 def test_a_stop_says_its_word_on_a_topic() -> None:
     stop = [{"say": {"topic": "/point/e_stop_out", "type": "std_msgs/Bool", "message": {"data": True}}}]
     with point() as node, driving(node, stop=stop) as driver:

@@ -3,7 +3,9 @@ import pytest
 
 from rlpd_robot.robot.diagnosis import JointLimit, Outcome, Verdict
 from rlpd_robot.robot.safety import SafetySettings
+from rlpd_robot.run.doctor import body
 from rlpd_robot.run.doctor.body import (
+    check_e_stop,
     check_joints,
     check_limits,
     check_round_trip,
@@ -108,3 +110,34 @@ def test_what_a_plain_driver_does_not_tell() -> None:
 @pytest.mark.parametrize(("answer", "outcome"), [(True, Outcome.OK), (False, Outcome.FAIL), (None, Outcome.WARN)])
 def test_a_person_tells_of_the_watchdog(answer: bool | None, outcome: Outcome) -> None:
     assert check_watchdog(patient(ask=answering(answer))).outcome is outcome
+
+
+class Switched(Arm):
+    """A robot with an emergency stop, which a person at the doctor's questions presses and releases."""
+
+    def __init__(self, connected: bool = True, pressed: bool = False, jams: bool = False) -> None:
+        super().__init__()
+        self.connected, self.pressed, self.jams = connected, pressed, jams
+
+    def e_stop_pressed(self) -> bool | None:
+        return self.pressed and self.connected
+
+    def press(self, question: str, meanwhile=None) -> bool:
+        assert ("Press" in question) != self.pressed
+        self.pressed = not self.pressed or self.jams
+        return True
+
+
+def test_a_person_presses_the_emergency_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(body, "_TOLD_S", 0.05)
+    one = Switched()
+    assert check_e_stop(patient(one, ask=one.press)).outcome is Outcome.OK
+    assert not one.pressed
+    one = Switched(connected=False)
+    verdict = check_e_stop(patient(one, ask=one.press))
+    assert (verdict.outcome, verdict.found.startswith("a person pressed it")) == (Outcome.FAIL, True)
+    one = Switched(jams=True)
+    assert "its release was not" in check_e_stop(patient(one, ask=one.press)).found
+    assert check_e_stop(patient(Switched(), ask=answering(None))).outcome is Outcome.WARN
+    assert check_e_stop(patient(Switched(pressed=True), ask=answering(None))).outcome is Outcome.FAIL
+    assert check_e_stop(patient()).outcome is Outcome.SKIPPED

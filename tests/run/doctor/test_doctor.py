@@ -44,7 +44,7 @@ def test_a_robot_behind_our_protocol_is_looked_at_and_not_moved(lockstep: bool) 
     assert (robot.written, robot.seed) == (0, -1)
     expected = {"reachable": Outcome.OK, "topics": Outcome.SKIPPED, "protocol": Outcome.OK, "joints": Outcome.WARN}
     expected |= {"limits": Outcome.OK, "safety": Outcome.WARN, "stop": Outcome.OK, "motion": Outcome.SKIPPED}
-    expected |= {"watchdog": Outcome.WARN}
+    expected |= {"watchdog": Outcome.WARN, "e-stop": Outcome.SKIPPED}
     assert {check: found[check].outcome for check in expected} == expected
     timing = {"readings", "rate", "age", "clock", "round trip"}
     assert found.keys() == expected.keys() | timing
