@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 EXPERIMENT ?= adroit_door_quick
 SEED ?= 0
 
-.PHONY: run test check chaos demos clean
+.PHONY: run test check chaos demos docker-test clean
 
 run: $(VENV)/run.stamp  ## learn to open a door: stand-in, actor and learner, then evaluation and report
 	$(BIN)/rlpd-robot train experiment=$(EXPERIMENT) run.seed=$(SEED)
@@ -21,6 +21,9 @@ check: $(VENV)/dev.stamp  ## style, types, import rules
 
 chaos: $(VENV)/run.stamp  ## kill, suspend and cut off a training run at random; nothing may be lost or counted twice
 	$(BIN)/rlpd-robot bench chaos run.seed=$(SEED)
+
+docker-test: $(VENV)/run.stamp  ## the sim profile of docker/compose.yaml: killed, recovered, nothing lost; says whether in containers
+	$(BIN)/python docker/check_running.py
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "rlpd-robot needs Python 3.11 or newer; set PYTHON=…")'

@@ -12,6 +12,7 @@ from rlpd_robot import cli
 from rlpd_robot.data.demo_store import DemoStore
 from rlpd_robot.data.edits import HIDE, edit_store
 from rlpd_robot.data.validate import validate
+from rlpd_robot.run.logs import LogWords
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "demos").glob("*/README.md")), *sorted((ROOT / "docs").glob("*.md"))]
@@ -56,6 +57,8 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_documented_command_is_one(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     if words[0] == "make":
         assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    elif words[1] == "logs":
+        assert LogWords.of(words[2:]) is not None
     elif words[1] == "demos" and words[2] not in NEEDS_MORE:
         assert cli.main(words[1:]) == 0
     else:

@@ -1,5 +1,8 @@
 """The demonstrations that a run's settings name, checked before anything else is begun."""
 
+import sys
+from pathlib import Path
+
 from rlpd_robot.data.demo_store import DemoStore
 from rlpd_robot.data.lint.run import lint_store
 from rlpd_robot.errors import ConfigError, StoreError
@@ -22,7 +25,7 @@ def open_demos(settings: Settings) -> DemoStore | None:
         if settings.agent.needs_demos:
             raise ConfigError("run.demos", None, "a demonstration store, since these agent settings use prior data")
         return None
-    store = DemoStore.open(path)
+    store = DemoStore.open(where(path))
     if not len(store.visible):
         if len(store):
             raise StoreError(
@@ -30,6 +33,12 @@ def open_demos(settings: Settings) -> DemoStore | None:
             )
         raise StoreError(path, "it holds no episode", "Record or collect demonstrations first.")
     return store
+
+
+def where(path: str, prefix: str = sys.prefix) -> Path:
+    """Where a store lies: in the working directory, else among the shipped ones, installed with this program."""
+    installed = Path(prefix) / "share" / "rlpd-robot" / path
+    return installed if not Path(path).exists() and installed.exists() else Path(path)
 
 
 def warnings_of(store: DemoStore) -> list[str]:

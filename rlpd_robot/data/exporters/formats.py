@@ -12,7 +12,7 @@ FORMATS: Mapping[str, str] = {
     "mcap": "mcap.McapExporter",
     "minari": "minari.MinariExporter",
 }
-"""Name to class, imported when needed: they need packages of the extra `importers`."""
+"""Name to class, imported when needed: they need packages of the extra `import`."""
 
 
 def exporter_class(name: str | None) -> type[Exporter]:

@@ -50,7 +50,7 @@ class McapExporter:
             from rosbags.rosbag2 import StoragePlugin, Writer
             from rosbags.typesys import Stores, get_typestore
         except ModuleNotFoundError as error:
-            raise MissingPackageError("rosbags", "ROS 2 recordings", "importers") from error
+            raise MissingPackageError("rosbags", "ROS 2 recordings", "import") from error
         self.notes = Notes()
         self._path = path
         self._period_ns = round(1e9 * problem.robot.period_s)

@@ -26,7 +26,7 @@ def h5py_module() -> Any:
     try:
         import h5py
     except ModuleNotFoundError as error:
-        raise MissingPackageError("h5py", "HDF5 files", "importers") from error
+        raise MissingPackageError("h5py", "HDF5 files", "import") from error
     return h5py
 
 

@@ -25,7 +25,7 @@ def pyarrow_modules() -> tuple[Any, Any]:
         import pyarrow
         import pyarrow.parquet
     except ModuleNotFoundError as error:
-        raise MissingPackageError("pyarrow", "parquet files", "importers") from error
+        raise MissingPackageError("pyarrow", "parquet files", "import") from error
     return pyarrow, pyarrow.parquet
 
 

@@ -80,7 +80,7 @@ def _reader(bag: Path) -> Iterator[Any]:
     try:
         from rosbags.rosbag2 import Reader
     except ModuleNotFoundError as error:
-        raise MissingPackageError("rosbags", "ROS 2 recordings", "importers") from error
+        raise MissingPackageError("rosbags", "ROS 2 recordings", "import") from error
     with ExitStack() as stack:
         try:
             _check_files(bag)

@@ -19,14 +19,17 @@ from socket import SO_LINGER, SOL_SOCKET
 from types import MappingProxyType
 from typing import Any, Protocol
 
-import roslibpy
-from autobahn.exception import Disconnected
-from roslibpy.comm.comm_asyncio import AsyncioRosBridgeProtocol
-
-from rlpd_robot.errors import ProtocolError
+from rlpd_robot.errors import MissingPackageError, ProtocolError
 from rlpd_robot.robot.rosbridge.polling import Link, Poller
 from rlpd_robot.robot.rosbridge.settings import Poll
 from rlpd_robot.wire.sockets import Complaints
+
+try:
+    import roslibpy
+    from autobahn.exception import Disconnected
+    from roslibpy.comm.comm_asyncio import AsyncioRosBridgeProtocol
+except ModuleNotFoundError as error:
+    raise MissingPackageError("roslibpy", "robots behind rosbridge", "ros") from error
 
 PING_EVERY_S, SILENCE_S = 0.3, 1.2
 """A link on which nothing comes, not even the answer to a ping, for the second time [s] is cut within their sum.

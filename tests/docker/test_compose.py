@@ -1,0 +1,237 @@
+"""docker/ as far as it can be judged without an engine: by its schema, and by what this program says of itself."""
+
+import importlib.util
+import json
+import re
+import sys
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from rlpd_robot.config import load
+from rlpd_robot.run.settings import Settings
+from rlpd_robot.run.status_cli import StatusWords
+from rlpd_robot.run.supervise import END_S
+from rlpd_robot.run.supervise import VERBS as SUPERVISED
+from rlpd_robot.wire.keys import public_path, secret_path
+from rlpd_robot.wire.security import ENDS
+from rlpd_robot.wire.settings import ADDRESSES, is_local
+
+DOCKER = Path(__file__).parents[2] / "docker"
+
+
+def script(name: str) -> Any:
+    """A program of docker/, which is no package."""
+    spec = importlib.util.spec_from_file_location(name, DOCKER / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+compose_file = script("compose_file")
+check_chroot = script("check_chroot")
+DATA = compose_file.read({})
+SERVICES = compose_file.services({})
+OURS = sorted(set(SERVICES) - {"rosbridge"})
+
+LISTENS = {"sim": {"link.robot"}, "learner": {"link.data", "link.policy"}, "actor": {"link.control"}, "record": set()}
+DIALS = {
+    "sim": set(),
+    "learner": set(),
+    "actor": {"link.robot", "link.data", "link.policy"},
+    "record": {"link.robot"},
+    "status": {"link.control"},
+}
+
+
+def words_of(name: str) -> tuple[str, list[str]]:
+    """(verb that does the work, its words)."""
+    words = list(SERVICES[name].command)
+    return (words[1], words[2:]) if words[0] == "supervise" else (words[0], words[1:])
+
+
+@cache
+def settings_of(name: str) -> Settings:
+    """What a service's words compose to."""
+    verb, words = words_of(name)
+    with pytest.MonkeyPatch.context() as patch:
+        if "RLPD_ROBOT_CONFIGS" in SERVICES[name].environment:
+            patch.setenv("RLPD_ROBOT_CONFIGS", str(DOCKER / "configs"))
+        if verb == "status":
+            return load("actor", ["link=compose"] if name == "operator" else ["link.keys=/run/secrets"])[0]
+        return load(verb, words)[0]
+
+
+@pytest.mark.parametrize("name", ["compose.yaml", "compose.devices.yaml"])
+def test_the_compose_file_is_one(name: str) -> None:
+    schema = files("check_jsonschema.builtin_schemas") / "vendor" / "compose-spec.json"
+    data = yaml.safe_load((DOCKER / name).read_text())
+    jsonschema.Draft7Validator(json.loads(schema.read_text())).validate(data)
+
+
+def test_the_profiles_are_there() -> None:
+    profiles = {profile for service in SERVICES.values() for profile in service.profiles}
+    assert profiles == {"sim", "robot", "rosbridge", "record", "tools"}
+    assert all(service.profiles for service in SERVICES.values())  # nothing starts that was not asked for
+    assert {name for name, service in SERVICES.items() if "sim" in service.profiles} == {"sim", "learner", "actor"}
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_no_service_can_do_more_than_it_must(name: str) -> None:
+    service = DATA["services"][name]
+    assert "privileged" not in service
+    assert "cap_add" not in service
+    assert "ports" not in service
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["user"] == "1000:1000"
+    assert service["read_only"] is True
+    assert service.get("network_mode", "bridge") in ("host", "none", "bridge")
+    if "network_mode" not in service:
+        assert service["networks"] == ["links"]
+        assert DATA["networks"]["links"]["internal"] is True
+
+
+def test_the_user_can_be_set() -> None:
+    data = compose_file.read({"RLPD_UID": "1234", "RLPD_GID": "5678"})
+    for service in data["services"].values():
+        assert service["user"] == "1234:5678"
+        assert (service["build"]["args"]["UID"], service["build"]["args"]["GID"]) == ("1234", "5678")
+
+
+@pytest.mark.parametrize("name", [name for name in OURS if name != "keys"])
+def test_the_words_of_a_service_make_settings(name: str) -> None:
+    verb, words = words_of(name)
+    settings = settings_of(name)
+    assert verb in DIALS
+    if name.startswith("robot"):  # the host's network
+        reached = [getattr(settings.link, key) for key in ADDRESSES]
+        assert all(map(is_local, reached)), reached
+    elif "link=compose" in words:  # whoever listens does so in its container's network; everybody else dials by name
+        for key in LISTENS[verb]:
+            assert getattr(settings.link, key.removeprefix("link.")).startswith("tcp://*:")
+        for key in DIALS[verb]:
+            host = getattr(settings.link, key.removeprefix("link.")).removeprefix("tcp://").partition(":")[0]
+            assert host in SERVICES
+            assert key in LISTENS[host]
+    if verb in SUPERVISED:
+        assert SERVICES[name].restarts
+
+
+@pytest.mark.parametrize("name", [name for name in OURS if name != "keys"])
+def test_a_service_is_given_the_keys_of_its_links_and_no_others(name: str) -> None:
+    verb, _ = words_of(name)
+    keys = settings_of(name).link.keys
+    assert keys == "/run/secrets"
+    wanted = set()
+    for key in LISTENS.get(verb, ()):
+        own, other = ENDS[key]
+        wanted |= {secret_path(Path(keys), own).name, public_path(Path(keys), other).name}
+    for key in DIALS[verb]:
+        other, own = ENDS[key]
+        wanted |= {secret_path(Path(keys), own).name, public_path(Path(keys), other).name}
+    assert set(SERVICES[name].secrets) == wanted
+    assert wanted <= set(DATA["secrets"])
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_what_runs_on_is_checked_for_the_work_that_it_does(name: str) -> None:
+    service = SERVICES[name]
+    verb, _ = words_of(name)
+    if verb not in SUPERVISED:
+        assert not service.health
+        return
+    assert service.health[:2] == ("rlpd-robot", "status")
+    asked = StatusWords.of(service.health[2:])
+    assert asked is not None
+    assert asked.check == verb
+    assert asked.run == settings_of(name).run.directory  # both are below /data
+    assert DATA["services"][name]["restart"] == "unless-stopped"
+    assert service.grace_s > END_S
+
+
+def test_in_front_of_a_real_robot_a_person_arms_first() -> None:
+    settings = settings_of("robot-actor")
+    assert settings.robot.stand_in is None
+    assert settings.actor.armed_at_start is False
+    assert settings.actor.realtime_priority <= DATA["services"]["robot-actor"]["ulimits"]["rtprio"]
+
+
+def test_runs_demonstrations_and_caches_outlive_containers() -> None:
+    assert set(DATA["volumes"]) == {"runs", "demos", "cache"}
+    for name in ("sim", "learner", "actor", "robot-learner", "robot-actor", "record", "robot-record"):
+        assert "runs:/data/runs" in DATA["services"][name]["volumes"]
+
+
+@pytest.mark.parametrize("file", ["Dockerfile.robot", "Dockerfile.learner"])
+def test_a_change_of_code_rebuilds_the_last_layers_alone(file: str) -> None:
+    steps = check_chroot.steps(DOCKER / file)
+    copied = [i for i, (step, rest) in enumerate(steps) if step == "COPY" and rest.split()[0] in ("rlpd_robot", "sim")]
+    heavy = [i for i, (_, rest) in enumerate(steps) if "apt-get" in rest or "--constraint" in rest]
+    assert copied
+    assert heavy
+    assert max(heavy) < min(copied)
+    for step, rest in steps:
+        if step == "COPY":
+            assert all((DOCKER.parent / source).exists() for source in rest.split()[:-1] if not source.startswith("--"))
+    assert steps[0] == ("ARG", "BASE=debian:bookworm-slim")
+    assert ("USER", "${UID}:${GID}") in steps
+    assert ("ENTRYPOINT", json.dumps(list(compose_file.ENTRYPOINT))) in steps
+
+
+def test_what_is_copied_is_let_into_the_build() -> None:
+    let_in = {line[1:] for line in (DOCKER.parent / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    for file in ("Dockerfile.robot", "Dockerfile.learner", "Dockerfile.rosbridge"):
+        for step, rest in check_chroot.steps(DOCKER / file):
+            if step == "COPY":
+                assert {word for word in rest.split()[:-1] if not word.startswith("--")} <= let_in
+
+
+@pytest.mark.parametrize(
+    ("text", "environment", "expected"),
+    [
+        ("a=${A:-b}", {}, "a=b"),
+        ("a=${A:-b}", {"A": "c"}, "a=c"),
+        ("a=${A:-b}", {"A": ""}, "a=b"),
+        ("${A}/${B:-}", {"A": "x"}, "x/"),
+        ("$$HOME", {}, "$HOME"),
+    ],
+)
+def test_variables_are_filled_in_as_compose_does(text: str, environment: dict[str, str], expected: str) -> None:
+    assert compose_file._fill(text, environment) == expected
+
+
+def test_units_ask_for_what_compose_asks_for() -> None:
+    unit = (DOCKER / "systemd" / "rlpd-robot@.service").read_text()
+    values = dict(re.findall(r"^([A-Za-z]+)=(.*)$", unit, re.MULTILINE))
+    assert values["ExecStart"].endswith("/rlpd-robot supervise %i $WORDS")
+    assert float(values["TimeoutStopSec"]) > END_S
+    assert int(values["LimitRTPRIO"]) >= 20
+    assert (values["NoNewPrivileges"], values["Restart"]) == ("yes", "always")
+
+
+def test_the_commands_of_the_document_name_what_there_is() -> None:
+    text = (DOCKER.parent / "docs" / "workstation.md").read_text()
+    lines = [line.split() for line in re.findall(r"^docker compose .*$", text, re.MULTILINE)]
+    assert len(lines) > 8
+    profiles = {profile for service in SERVICES.values() for profile in service.profiles}
+    asked_for: set[tuple[str, ...]] = set()
+    for words in lines:
+        assert {words[i + 1] for i, word in enumerate(words) if word == "--profile"} <= profiles
+        if "run" in words:
+            name, *asked = words[words.index("--rm") + 1 :]
+            assert name in SERVICES
+            assert not asked or name.endswith("operator")
+            settings = [word for word in asked if "=" in word and not word.startswith("-")]
+            asked_for |= {tuple(settings)} if settings else set()
+        if "logs" in words:
+            assert words[-1] in SERVICES
+    assert {load("actor", settings)[0].link.keys for settings in asked_for} == {"/run/secrets"}
