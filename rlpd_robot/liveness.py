@@ -70,24 +70,41 @@ class Pulse:
         """
         if self._file is None:
             return
-        now = time.monotonic()
-        if self._doing == (doing, patience_s):
-            _BEAT.pack_into(self._file, self._at, now)
-        else:
-            self._doing = (doing, patience_s)
-            _SLOT.pack_into(self._file, self._at, now, patience_s, self._name, doing.encode()[:80])
+        before, self._doing = self._doing, (doing, patience_s)
+        if before == (doing, patience_s):
+            self._mark(time.monotonic())
+        elif before[1] < 0:  # a slot that nobody looks at before it is marked
+            self._tell(patience_s, doing.encode())
+            self._mark(time.monotonic())
+        else:  # a fresh beat first: the old one may be too old for what is done now
+            self._mark(time.monotonic())
+            self._tell(patience_s, doing.encode())
 
     def died(self, error: BaseException) -> None:
         """An exception ended this thread."""
         if self._file is not None:
-            text = f"{type(error).__name__}: {error}".encode()[:80]
-            _SLOT.pack_into(self._file, self._at, time.monotonic(), _DIED, self._name, text)
+            self._tell(_DIED, f"{type(error).__name__}: {error}".encode())
+            self._mark(time.monotonic())
 
     def free(self) -> None:
         """This thread ends as it should."""
         if self._file is not None:
-            _BEAT.pack_into(self._file, self._at, 0.0)
+            self._mark(0.0)
             self._doing = ("", -1.0)
+
+    def _tell(self, patience_s: float, doing: bytes) -> None:
+        """Everything but the beat."""
+        assert self._file is not None
+        values = _SLOT.pack(0.0, patience_s, self._name, doing[:80])
+        self._file[self._at + _BEAT.size : self._at + _SLOT.size] = values[_BEAT.size :]
+
+    def _mark(self, beat_s: float) -> None:
+        """The beat alone, eight bytes in one store.
+
+        `pack_into` would fill it with zeros first, and whoever looks at that moment would see no sign of life.
+        """
+        assert self._file is not None
+        self._file[self._at : self._at + _BEAT.size] = _BEAT.pack(beat_s)
 
 
 _lock = threading.Lock()

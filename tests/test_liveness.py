@@ -84,3 +84,29 @@ sys.stdin.read()
         assert (sign.name, sign.doing, sign.patience_s) == (MAIN, "thinking", 7.0)
     finally:
         child.communicate()
+
+
+class Memory:
+    """What a supervisor could see at any moment: kept after each single write."""
+
+    def __init__(self) -> None:
+        self.bytes, self.seen = bytearray(liveness._SLOT.size), []
+
+    def __setitem__(self, at: slice, data: bytes) -> None:
+        self.bytes[at] = data
+        self.seen.append(liveness._SLOT.unpack(self.bytes))
+
+
+def test_whoever_looks_in_the_middle_of_a_beat_sees_a_sign_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
+    memory, clock = Memory(), iter([100.0, 500.0, 501.0, 502.0])
+    monkeypatch.setattr(liveness.time, "monotonic", lambda: next(clock))
+    mine = liveness.Pulse(memory, 0, MAIN)  # type: ignore[arg-type]
+    for doing, patience_s in (("compiling", 600.0), ("receiving", 60.0), ("receiving", 60.0), ("updating", 1.0)):
+        mine.beat(doing, patience_s)
+    shown = [moment for moment in memory.seen if moment[0] > 0]
+    assert memory.seen[1:] == shown  # the first fills the slot, and marks it last
+    assert [moment[0] for moment in shown] == sorted(moment[0] for moment in shown)
+    assert all(moment[0] >= 500 for moment in shown if moment[1] < 600)  # the compiler's beat is too old for the others
+    assert shown[-1][:2] == (502.0, 1.0)
+    mine.free()
+    assert memory.seen[-1][0] == 0

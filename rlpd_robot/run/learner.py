@@ -134,6 +134,7 @@ class Learner:
         """Receive, commit, acknowledge; then some of the updates that are owed; then tell."""
         self._pulse.beat("receiving", _DISK_S)
         for piece in self._intake.poll(0.0 if self._begun and course.trainer.budget.owed else 0.05):
+            self._pulse.beat("receiving", _DISK_S)  # each: a journal may bring many episodes, and a busy disk be slow
             self._receive(piece)
         self._close_ended_boots()
         actors = self._intake.actors()
