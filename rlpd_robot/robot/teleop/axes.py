@@ -18,6 +18,8 @@ from rlpd_robot.errors import ConfigError
 from rlpd_robot.robot.task import ActionMap
 from rlpd_robot.spec import RobotSpec
 
+_LEAD_S, _LEAD_PERIODS = 0.25, 5  # the longer of the two: a command is a period or two on its way
+
 
 class AxisMap:
     """Named axes of one robot.
@@ -29,6 +31,7 @@ class AxisMap:
 
     Attributes:
         names: of the axes, in order.
+        rates_at_full: (A,) the fastest that any axis moves each element of the action [1/s].
 
     Raises:
         ConfigError: no axis, an element that the robot has not got, or a speed that is no finite number.
@@ -48,6 +51,7 @@ class AxisMap:
                 if name not in elements:
                     raise ConfigError(f"teleop.axes.{axis}", name, f"one of {elements}, elements of '{spec.name}'")
                 row[elements.index(name)] = number(f"teleop.axes.{axis}.{name}", speed) / half[elements.index(name)]
+        self.rates_at_full: NDArray[np.float64] = np.abs(self._rates).max(axis=0)
 
     def rates(self, deflections: Mapping[str, float]) -> NDArray[np.float64]:
         """(A,) how fast the action moves [1/s] under these deflections in [-1, 1]; axes left out are at rest."""
@@ -78,10 +82,19 @@ class Integrator:
     def __init__(self, axes: AxisMap, spec: RobotSpec) -> None:
         self._axes, self._period_s = axes, spec.period_s
         self._position = np.zeros(spec.command_size)
+        lead_s = max(_LEAD_S, _LEAD_PERIODS * spec.period_s)
+        self._lead = np.where(axes.rates_at_full > 0, lead_s * axes.rates_at_full, np.inf)
 
     def begin(self, action: NDArray[np.float32]) -> None:
         """Go on from this action (A,)."""
         self._position[:] = action
+
+    def follow(self, action: NDArray[np.float32]) -> None:
+        """The robot follows this action (A,): one that cannot keep up is led by a quarter of a second at full speed.
+
+        Otherwise the target would go on and on, and the person would have to bring it all the way back.
+        """
+        np.clip(self._position, action - self._lead, action + self._lead, out=self._position)
 
     def move(self, deflections: Mapping[str, float]) -> NDArray[np.float32]:
         """(A,) the target after one more period under these deflections."""

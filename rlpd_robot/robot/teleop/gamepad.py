@@ -85,6 +85,10 @@ class GamepadTeleop:
         """See `Resting`."""
         self._integrator.begin(action)
 
+    def follow(self, action: NDArray[np.float32]) -> None:
+        """See `Following`."""
+        self._integrator.follow(action)
+
     def poll(self) -> TeleopSample:
         """See `TeleopSource`."""
         pressed: list[str] = []

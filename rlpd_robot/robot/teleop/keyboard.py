@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from rlpd_robot.errors import ConfigError
 from rlpd_robot.robot.teleop.axes import AxisMap, Integrator
-from rlpd_robot.robot.teleop.source import Event, Resting, Seeing, TeleopSample, TeleopSource, positive_time
+from rlpd_robot.robot.teleop.source import Event, Following, Resting, Seeing, TeleopSample, TeleopSource, positive_time
 from rlpd_robot.robot.teleop.terminal import NAMED_KEYS, TerminalKeys
 from rlpd_robot.spec import RobotSpec
 
@@ -86,6 +86,10 @@ class KeyboardTeleop:
         """See `Resting`."""
         self._integrator.begin(action)
 
+    def follow(self, action: NDArray[np.float32]) -> None:
+        """See `Following`."""
+        self._integrator.follow(action)
+
     def poll(self) -> TeleopSample:
         """See `TeleopSource`."""
         now = self._clock()
@@ -138,6 +142,8 @@ class WithKeys:
             self.see = source.see
         if isinstance(source, Resting):
             self.rest = source.rest
+        if isinstance(source, Following):
+            self.follow = source.follow
         self.version = getattr(source, "version", -1)
 
     def begin(self, action: NDArray[np.float32]) -> None:

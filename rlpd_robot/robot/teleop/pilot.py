@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from rlpd_robot.errors import ConfigError, FaultError
 from rlpd_robot.policy.base import NO_VERSION
-from rlpd_robot.robot.teleop.source import Event, Resting, Seeing, TeleopSample, TeleopSource
+from rlpd_robot.robot.teleop.source import Event, Following, Resting, Seeing, TeleopSample, TeleopSource
 from rlpd_robot.robot.watchdog import DEAD_MAN, REMEDY
 
 HOLD, STOP = "hold", "stop"
@@ -51,6 +51,7 @@ class Pilot:
         self._source, self._tell, self._stance, self._release = source, tell, stance, release
         self._silent_s, self._clock = silent_s, clock
         self._sees = source if isinstance(source, Seeing) else None
+        self._follows = source if isinstance(source, Following) else None
         self._rests = source if isinstance(source, Resting) else None
         self._held: NDArray[np.float32] | None = None
         self._executed: NDArray[np.float32] | None = None
@@ -86,6 +87,8 @@ class Pilot:
     def executed(self, action: NDArray[np.float32]) -> None:
         """The robot followed this action (A,), after the safety filter, in the period that is over."""
         self._executed = action
+        if self._follows is not None:
+            self._follows.follow(action)
 
     def look(self) -> TeleopSample:
         """Poll, and pass on the person's words; between episodes too.

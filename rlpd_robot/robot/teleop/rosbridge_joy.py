@@ -75,6 +75,10 @@ class JoyTeleop:
         """See `Resting`."""
         self._integrator.begin(action)
 
+    def follow(self, action: NDArray[np.float32]) -> None:
+        """See `Following`."""
+        self._integrator.follow(action)
+
     def poll(self) -> TeleopSample:
         """See `TeleopSource`."""
         pressed: list[str] = []

@@ -91,6 +91,14 @@ class Resting(Protocol):
         """The switch was let go, and the robot is held by this action (A,): go on from there."""
 
 
+@runtime_checkable
+class Following(Protocol):
+    """A source whose wishes must not run away from a robot that cannot follow them."""
+
+    def follow(self, action: NDArray[np.float32]) -> None:
+        """The action (A,) that the robot followed in the period that is over, after the safety filter."""
+
+
 def positive_time(key: str, value: object) -> float:
     """A time as it may be set [s].
 

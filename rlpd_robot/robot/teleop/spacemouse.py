@@ -89,6 +89,10 @@ class SpaceMouseTeleop:
         """See `Resting`."""
         self._integrator.begin(action)
 
+    def follow(self, action: NDArray[np.float32]) -> None:
+        """See `Following`."""
+        self._integrator.follow(action)
+
     def poll(self) -> TeleopSample:
         """See `TeleopSource`."""
         reading, now = self._reading, self._clock()

@@ -46,6 +46,24 @@ def test_the_integral_begins_where_it_is_told_and_stays_in_range() -> None:
     assert target.move({"forward": -1.0})[0] == np.float32(0.95)  # nothing is wound up beyond the end
 
 
+def test_a_robot_that_cannot_follow_is_not_led_far_ahead() -> None:
+    """At 0.5 m/s and 10 Hz, five periods are 0.25 m; an action unit of the slide is 1 m."""
+    target = Integrator(AxisMap(AXES, SPEC), SPEC)
+    start = np.array([0.0, 0.5, 0.0, -1.0, -1.0], np.float32)
+    target.begin(start)
+    for _ in range(20):  # blocked, and so much further than it is
+        target.follow(start)
+        moved = target.move({"forward": 1.0})
+    assert moved[0] == pytest.approx(0.25 + 0.05)
+    assert moved[1:].tolist() == start[1:].tolist()
+    target.begin(start)
+    places = []
+    for _ in range(10):  # one that follows two periods later is not slowed down
+        places.append(target.move({"forward": 1.0}))
+        target.follow(places[max(0, len(places) - 3)])
+    assert places[-1][0] == pytest.approx(0.5)
+
+
 @given(st.floats(-1, 1), st.floats(0, 0.9), st.floats(0.1, 2))
 def test_a_dead_zone_is_still_and_the_rest_is_continuous_and_odd(value: float, zone: float, scale: float) -> None:
     assert shape(value, zone, scale) == -shape(-value, zone, scale)
@@ -59,6 +77,7 @@ def test_a_dead_zone_is_still_and_the_rest_is_continuous_and_odd(value: float, z
     ("axes", "message"),
     [
         ({}, "teleop.axes"),
+        (["forward"], "'teleop.axes' must be a mapping from each axis"),
         ({"a": {}}, "'teleop.axes.a' must be a mapping from command elements"),
         ({"a": 3}, "'teleop.axes.a' must be a mapping from command elements"),
         ({"a": {"wrist": 1.0}}, r"must be one of \['slide', 'shoulder'.*Received 'wrist'"),

@@ -8,7 +8,8 @@ from rlpd_robot.policy.base import HoldPolicy
 from rlpd_robot.robot.fake import fake_spec
 from rlpd_robot.robot.teleop.acting import PolicyTeleop
 from rlpd_robot.robot.teleop.keyboard import KeyboardTeleop, WithKeys
-from rlpd_robot.robot.teleop.source import Event
+from rlpd_robot.robot.teleop.source import Event, Following, Resting, Seeing
+from rlpd_robot.robot.teleop.zmq_source import ZmqTeleop
 from tests.wire.waiting import wait_until
 
 SPEC = fake_spec(period_s=0.1)  # one action unit is one metre
@@ -147,4 +148,17 @@ def test_another_source_is_accompanied_by_the_words_of_a_terminal(terminal):
     wait_until(lambda: bool(seen.extend(source.poll().events) or seen))
     assert seen == [Event.SUCCESS]
     assert source.poll().action.tolist() == START.tolist()
+    assert [isinstance(source, p) for p in (Seeing, Resting, Following)] == [True, False, False]
     source.close()
+
+
+def test_what_a_source_is_told_of_the_robot_reaches_it_through_the_words(terminal):
+    leader = ZmqTeleop(SPEC, "tcp://127.0.0.1:*")
+    source = WithKeys(leader, fd=terminal[1])
+    assert [isinstance(source, p) for p in (Seeing, Resting, Following)] == [False, True, False]
+    source.rest(START)
+    assert source.poll().action.tolist() == START.tolist()
+    source.close()
+    keyboard = KeyboardTeleop(SPEC, {"right": {"target.0": 0.5}}, {"d": "right"}, fd=terminal[1])
+    assert isinstance(keyboard, Following)
+    keyboard.close()

@@ -17,12 +17,16 @@ class Puppet:
         self.action, self.enabled, self.events, self.stamp = np.zeros(2, np.float32), True, (), 0.0
         self.begun: list[list[float]] = []
         self.rested: list[list[float]] = []
+        self.followed: list[list[float]] = []
 
     def begin(self, action):
         self.begun.append(action.tolist())
 
     def rest(self, action):
         self.rested.append(action.tolist())
+
+    def follow(self, action):
+        self.followed.append(action.tolist())
 
     def poll(self):
         events, self.events = self.events, ()
@@ -75,6 +79,7 @@ def test_a_robot_that_lags_behind_stays_where_it_is_when_the_switch_is_let_go():
     flown.begin()
     assert act(flown) == STANCE.tolist()  # nothing of the last episode is left
     assert len(puppet.rested) == 1
+    assert puppet.followed == [pytest.approx([x, -0.5]) for x in (0.3, 0.4, 0.41)]
 
 
 def test_a_released_switch_stops_where_that_was_asked_for():
