@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from rlpd_robot.errors import FaultError, PeerRefusedError, PeerTimeoutError, ProtocolError
+from rlpd_robot.robot.rosbridge.layout import Layout
 from rlpd_robot.robot.safety import SafetyLimits, SafetySettings, filter_command
 from rlpd_robot.robot.testing import check_driver
 from rlpd_robot.types import Command
@@ -228,6 +229,19 @@ def test_topics_that_stay_silent_or_lack_joints_are_named() -> None:
             pytest.raises(PeerTimeoutError, match=r"\['a', 'b'\] lack \['elbow'\]"),
         ):
             driver.connect(0.3)
+
+
+def test_queues_hold_one_message_and_the_bridge_is_asked_for_plain_json() -> None:
+    whole = settings(e_stop={"topic": "/e_stop", "type": "std_msgs/Bool", "path": "data", "value": True})
+    opening = Layout.parse(whole).opening()
+    lengths = {one["topic"]: one["queue_length"] for one in opening if one["op"] == "subscribe"}
+    assert lengths.pop("/e_stop") > 1  # a short press must not be overwritten
+    assert set(lengths.values()) == {1}
+    assert {one["compression"] for one in opening if one["op"] == "subscribe"} == {"none"}
+    assert {(one["queue_size"], one["latch"]) for one in opening if one["op"] == "advertise"} == {(1, False)}
+    assert {one["type"].count("/") for one in opening} == {1}  # both ROS versions take two parts
+    told = {one["topic"] for one in opening if one["op"] == "advertise"}
+    assert not told & lengths.keys()
 
 
 def test_a_topic_that_falls_silent_makes_no_states_any_more() -> None:

@@ -8,6 +8,7 @@ import pytest
 from rlpd_robot.config import build, load
 from rlpd_robot.errors import ConfigError
 from rlpd_robot.robot.rosbridge import connection
+from rlpd_robot.run.bench import rosbridge_parts
 from rlpd_robot.run.bench.rosbridge import AIMS, run_bench, table
 from rlpd_robot.run.bench.rosbridge_parts import Commander, be_cut, draw_cuts, stale
 from rlpd_robot.run.bench.tcp_proxy import Cut, TcpProxy
@@ -42,6 +43,7 @@ def test_the_driver_lets_no_stale_command_through_and_one_that_a_network_held_is
     """The point executes whatever arrives, whenever: so what the last cut holds back must show, and nothing else."""
     monkeypatch.setattr(connection, "SILENCE_S", 0.4)
     monkeypatch.setattr(connection, "PING_EVERY_S", 0.1)
+    monkeypatch.setattr(rosbridge_parts, "_ACTING", (3, 8))
     cuts = [Cut("reset", 10), Cut("freeze", 300, 0.1), Cut("reset", 133), Cut("late", 50, 0.05)]
     with contextlib.ExitStack() as stack:
         node = stack.enter_context(point())
@@ -64,7 +66,8 @@ def test_the_driver_lets_no_stale_command_through_and_one_that_a_network_held_is
 def test_the_bench_reads_the_robots_own_book(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RLPD_ROBOT_CONFIGS", str(CONFIGS))
     monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
-    words = ["robot=still", "rosbridge.seconds=0.5", "rosbridge.cuts=2", "actor.realtime_priority=0"]
+    monkeypatch.setattr(rosbridge_parts, "_ACTING", (3, 8))
+    words = ["robot=still", "rosbridge.seconds=0.3", "rosbridge.cuts=2", "actor.realtime_priority=0"]
     report = run_bench(load("bench", words)[0], words, build)
     assert report["joints"] == 2
     assert report["hertz"] == 50
