@@ -42,12 +42,13 @@ DATA = compose_file.read({})
 SERVICES = compose_file.services({})
 OURS = sorted(set(SERVICES) - {"rosbridge"})
 
-LISTENS = {"sim": {"link.robot"}, "learner": {"link.data", "link.policy"}, "actor": {"link.control"}, "record": set()}
+LISTENS = {"sim": {"link.robot"}, "learner": {"link.data", "link.policy"}, "actor": {"link.control"}}
 DIALS = {
     "sim": set(),
     "learner": set(),
     "actor": {"link.robot", "link.data", "link.policy"},
     "record": {"link.robot"},
+    "dry-run": set(),
     "status": {"link.control"},
 }
 
@@ -67,6 +68,8 @@ def settings_of(name: str) -> Settings:
             patch.setenv("RLPD_ROBOT_CONFIGS", str(DOCKER / "configs"))
         if verb == "status":
             return load("actor", ["link=compose"] if name == "operator" else ["link.keys=/run/secrets"])[0]
+        if verb == "dry-run":
+            return load("dry_run", [word.replace("policy=", "dry_run.policy=") for word in words])[0]
         return load(verb, words)[0]
 
 
@@ -79,7 +82,7 @@ def test_the_compose_file_is_one(name: str) -> None:
 
 def test_the_profiles_are_there() -> None:
     profiles = {profile for service in SERVICES.values() for profile in service.profiles}
-    assert profiles == {"sim", "robot", "rosbridge", "record", "tools"}
+    assert profiles == {"sim", "robot", "rosbridge", "record", "dry-run", "tools"}
     assert all(service.profiles for service in SERVICES.values())  # nothing starts that was not asked for
     assert {name for name, service in SERVICES.items() if "sim" in service.profiles} == {"sim", "learner", "actor"}
 
@@ -116,12 +119,14 @@ def test_the_words_of_a_service_make_settings(name: str) -> None:
         reached = [getattr(settings.link, key) for key in ADDRESSES]
         assert all(map(is_local, reached)), reached
     elif "link=compose" in words:  # whoever listens does so in its container's network; everybody else dials by name
-        for key in LISTENS[verb]:
+        for key in LISTENS.get(verb, ()):
             assert getattr(settings.link, key.removeprefix("link.")).startswith("tcp://*:")
         for key in DIALS[verb]:
             host = getattr(settings.link, key.removeprefix("link.")).removeprefix("tcp://").partition(":")[0]
             assert host in SERVICES
             assert key in LISTENS[host]
+    else:  # alone with itself
+        assert DATA["services"][name].get("network_mode") == "none" or verb == "status"
     if verb in SUPERVISED:
         assert SERVICES[name].restarts
 
@@ -130,14 +135,14 @@ def test_the_words_of_a_service_make_settings(name: str) -> None:
 def test_a_service_is_given_the_keys_of_its_links_and_no_others(name: str) -> None:
     verb, _ = words_of(name)
     keys = settings_of(name).link.keys
-    assert keys == "/run/secrets"
+    assert keys == (None if verb == "dry-run" else "/run/secrets")
     wanted = set()
     for key in LISTENS.get(verb, ()):
         own, other = ENDS[key]
-        wanted |= {secret_path(Path(keys), own).name, public_path(Path(keys), other).name}
+        wanted |= {secret_path(Path(), own).name, public_path(Path(), other).name}
     for key in DIALS[verb]:
         other, own = ENDS[key]
-        wanted |= {secret_path(Path(keys), own).name, public_path(Path(keys), other).name}
+        wanted |= {secret_path(Path(), own).name, public_path(Path(), other).name}
     assert set(SERVICES[name].secrets) == wanted
     assert wanted <= set(DATA["secrets"])
 
