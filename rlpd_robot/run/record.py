@@ -34,7 +34,7 @@ from rlpd_robot.run.episode_recorder import DISCARDED, FAILED, EpisodeRecorder, 
 from rlpd_robot.run.evaluate import Build
 from rlpd_robot.run.record_settings import RecordSettings
 from rlpd_robot.run.record_task import Rates, Stance, WatchedTask
-from rlpd_robot.run.record_view import EVERY_S, View, make_view
+from rlpd_robot.run.record_view import EVERY_S, GAP, View, make_view
 from rlpd_robot.run.settings import Settings
 from rlpd_robot.spec import ProblemSpec
 from rlpd_robot.timing import SystemClock, Ticker
@@ -426,4 +426,4 @@ def _help(source: TeleopSource) -> dict[str, str]:
     moves: list[str] = []
     for key, meaning in source.help().items():
         (words if meaning in set(Event) or meaning == "clutch" else moves).append(f"{key} {meaning}")
-    return {label: "   ".join(parts) for label, parts in (("move", moves), ("keys", words)) if parts}
+    return {label: GAP.join(parts) for label, parts in (("move", moves), ("keys", words)) if parts}

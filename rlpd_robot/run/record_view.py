@@ -23,7 +23,10 @@ EVERY_S = 0.2
 _PLAIN_EVERY_S = 5.0
 _MESSAGES, _MESSAGE = 6, 240
 _END_S = 2.0
-_WIDTH = 110
+_WIDTH, _HELP_WIDTH = 110, 94
+
+GAP = "   "
+"""Between two keys and their meanings."""
 
 Status = Mapping[str, Any]
 """What `run/record.py` tells; every key is optional."""
@@ -170,7 +173,18 @@ def _rows(status: Status) -> list[tuple[str, str, str]]:
     ]
     if status.get("fault"):
         rows.append(("FAULT", status["fault"], "bold red"))
-    return [*rows, *((label, text, "dim") for label, text in status.get("help", {}).items())]
+    return [*rows, *((label, _in_lines(text), "dim") for label, text in status.get("help", {}).items())]
+
+
+def _in_lines(text: str) -> str:
+    """No key is parted from its meaning."""
+    lines: list[str] = []
+    for part in text.split(GAP):
+        if lines and len(lines[-1]) + len(GAP) + len(part) <= _HELP_WIDTH:
+            lines[-1] += GAP + part
+        else:
+            lines.append(part)
+    return "\n".join(lines)
 
 
 def main() -> None:

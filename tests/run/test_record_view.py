@@ -75,6 +75,14 @@ def test_something_may_happen_before_the_first_figures() -> None:
     assert record_view._rows({"messages": ["'zmq' has been silent"]}) == []
 
 
+def test_no_key_is_parted_from_its_meaning() -> None:
+    keys = [f"{key} +axis{i}" for i, key in enumerate("abcdefghijklmnopqrst")]
+    lines = record_view._in_lines("   ".join(keys)).splitlines()
+    assert [key for line in lines for key in line.split("   ")] == keys
+    assert max(map(len, lines)) <= record_view._HELP_WIDTH
+    assert len(lines) == 3
+
+
 def test_lines_where_no_panel_can_be() -> None:
     out = io.StringIO()
     view = PlainView(out)

@@ -9,6 +9,7 @@ import msgpack
 import numpy as np
 import pytest
 import zmq
+import zmq.auth
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -206,6 +207,15 @@ def test_a_link_with_keys_takes_the_operator_and_nobody_else(tmp_path):
         leader.tell(message(0.0, 0.0))  # comes through meanwhile
     assert leader.source.stats()["teleop_messages"] == before["teleop_messages"] + 20
     stranger.close()
+    # and a device that knows nothing of this toolkit
+    socket = context.socket(zmq.PUB)
+    socket.setsockopt(zmq.LINGER, 0)
+    socket.curve_publickey, socket.curve_secretkey = zmq.auth.load_certificate(tmp_path / "keys/operator.key_secret")
+    socket.curve_serverkey, _ = zmq.auth.load_certificate(tmp_path / "keys/actor.key")
+    socket.connect(leader.source.address)
+    heard = leader.source.stats()["teleop_messages"]
+    wait_until(lambda: socket.send(message(0.0, 0.0)) or leader.source.stats()["teleop_messages"] > heard)
+    socket.close()
     context.term()
     leader.close()
 
