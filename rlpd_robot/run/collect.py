@@ -16,6 +16,7 @@ from rlpd_robot.robot.episode import EpisodeSummary
 from rlpd_robot.robot.safety import SafetyLimits
 from rlpd_robot.robot.task import problem_of
 from rlpd_robot.run.evaluate import Build
+from rlpd_robot.run.reset_seed import SEED
 from rlpd_robot.run.settings import Settings
 from rlpd_robot.timing import SystemClock
 from rlpd_robot.types import Segment, Transition
@@ -61,7 +62,9 @@ def run_collect(settings: Settings, build: Build) -> int:
         loop = ControlLoop(driver, task, problem, limits, lambda: policy, boot, SystemClock(), subscribers=(collector,))
         kept = attempts = sequence = 0
         limit = wanted.max_attempts or 10 * wanted.episodes
-        with StoreWriter(wanted.out, problem, attributes={"policy_version": snapshot.version}) as writer:
+        with StoreWriter(
+            wanted.out, problem, attributes={"policy_version": snapshot.version, SEED: wanted.seed}
+        ) as writer:
             while kept < wanted.episodes and attempts < limit:
                 summary = loop.run_episode(attempts, wanted.seed + attempts, wanted.explore)
                 attempts += 1

@@ -35,6 +35,7 @@ from rlpd_robot.run.evaluate import Build
 from rlpd_robot.run.record_settings import RecordSettings
 from rlpd_robot.run.record_task import Rates, Stance, WatchedTask
 from rlpd_robot.run.record_view import EVERY_S, GAP, View, make_view
+from rlpd_robot.run.reset_seed import SEED
 from rlpd_robot.run.settings import Settings
 from rlpd_robot.spec import ProblemSpec
 from rlpd_robot.timing import SystemClock, Ticker
@@ -72,7 +73,7 @@ def run_record(settings: Settings, build: Build, stop: threading.Event) -> int:
             source = WithKeys(source)
             stack.callback(source.close)
         boot = uuid.uuid4().hex
-        about = {"recorded_with": source.name, "success_by": wanted.judge}
+        about = {"recorded_with": source.name, "success_by": wanted.judge, SEED: wanted.seed}
         recorder = EpisodeRecorder(Path(wanted.out), problem, boot, source.person, about)
         stack.callback(recorder.close)
         decide_leftover(recorder, recorder.leftover(), wanted.keep_partial, print)

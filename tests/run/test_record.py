@@ -94,6 +94,7 @@ def test_a_script_records_as_many_as_asked_for(tmp_path: Path, capsys: pytest.Ca
     assert [(len(e), e.ending, e.cause) for e in found.episodes()] == [(HORIZON, "truncated", "time limit")] * 3
     assert found.summary().success_rate == 1.0
     assert found.summary().intervened_share == 0.0
+    assert found.attributes["seed"] == 7
     first = [e.observations[0].tolist() for e in found.episodes()]
     assert first[0] != first[1]
     assert session(tmp_path, HOME, episodes=1, reset="auto", seed=8) == 0  # the second seed of before

@@ -18,7 +18,7 @@ MAX_TRACES = 80
 WIDTH, DPI = 6.3, 120  # [inches]
 _SHORT = 3.1  # [inches] height of a panel without rows
 _ROW, _LETTER = 0.165, 0.055  # [inches] height of a row, width of a letter of its name
-_BELOW, _ABOVE = 0.5, 0.4  # [inches] margins
+_BELOW, _ABOVE, _SIDE = 0.5, 0.4, 0.62  # [inches] margins
 _SWING = 0.44  # of a row, to either side
 
 
@@ -62,7 +62,7 @@ def draw_panel(panel: Panel, shown: Shown, palette: Palette) -> NDArray[np.uint8
     """
     names = panel.traces(shown) if panel.traces is not None else None
     if names is None:
-        figure = new_figure(WIDTH, _SHORT, palette, PURPOSE)
+        figure = new_figure(WIDTH, _SHORT, palette, PURPOSE, (_SIDE, _SIDE, _BELOW, _ABOVE))
     else:
         left = 0.2 + _LETTER * max(map(len, names))
         height = _BELOW + _ABOVE + _ROW * max(6, min(len(names), MAX_TRACES))

@@ -12,6 +12,7 @@ from rlpd_robot.run.show.survey import Survey
 
 PURPOSE = "the pictures of demonstrations"
 WIDTH, HEIGHT, DPI = 5.4, 3.1, 130  # [inches]
+MARGINS = (0.62, 0.15, 0.5, 0.4)  # [inches]
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ def draw_panel(panel: Panel, found: Survey, palette: Palette) -> NDArray[np.uint
     Raises:
         MissingPackageError: matplotlib is not installed.
     """
-    figure = new_figure(WIDTH, HEIGHT, palette, PURPOSE)
+    figure = new_figure(WIDTH, HEIGHT, palette, PURPOSE, MARGINS)
     axes = figure.subplots()
     dress(axes, panel.name, palette, "episode")
     panel.draw(axes, found, palette)

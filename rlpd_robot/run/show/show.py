@@ -62,7 +62,7 @@ def run_show(
         strips = strips_of(store, numbers, settings, build, stop, print)
     elif wanted.film:
         print(f"no pictures: {why_not}")
-    files = _draw(store, found, numbers, strips, stop)
+    files = {} if stop.is_set() else _draw(store, found, numbers, strips, stop)
     if stop.is_set():
         with suppress(OSError):  # there was something in it before
             out.rmdir()
