@@ -64,6 +64,8 @@ class JoyTeleop:
         self._topic, self._rubbish, self._count = topic, Complaints(_log), 0
         self._raw: dict[str, float] = {}
         self._held: tuple[str, ...] = ()
+        # In the last message, however old. What is held in the first one was not pressed now.
+        self._before: tuple[str, ...] | None = None
         self._stamp_s = time.monotonic()
         self._topics = Topics(address, {topic: TYPE}, {}, insecure, rosapi, connect_s)
 
@@ -88,8 +90,8 @@ class JoyTeleop:
             except ProtocolError as error:
                 self._rubbish.add(error)
                 continue
-            pressed += [name for name in held if name not in self._held]
-            self._raw, self._held, self._stamp_s = raw, held, heard.received_s
+            pressed += [name for name in held if self._before is not None and name not in self._before]
+            self._raw, self._held, self._before, self._stamp_s = raw, held, held, heard.received_s
             self._count += 1
         if time.monotonic() - self._stamp_s > self._stale_s:
             self._raw, self._held = {}, ()

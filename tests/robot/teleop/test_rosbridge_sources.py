@@ -88,9 +88,9 @@ def test_sticks_of_a_joy_message_move_the_robot_while_the_switch_is_held(ros, jo
 
 
 def test_a_short_press_between_two_looks_is_heard_once(ros, joy):
-    for buttons in ((0,), (), (0, 1), (1,)):
+    for buttons in ((1,), (1, 0), (), (0, 1), (1,)):  # what is held from the first was not pressed now
         ros.joy(buttons=buttons)
-    samples = taken(joy, 4)
+    samples = taken(joy, 5)
     assert [e for s in samples for e in s.events] == [Event.START, Event.START, Event.SUCCESS]
     assert joy.poll().events == ()
 
@@ -102,6 +102,10 @@ def test_old_messages_are_a_released_switch(ros):
     stamp = source.poll().stamp
     assert stamp < time.monotonic()
     assert (source.poll().enabled, source.poll().stamp) == (False, stamp)
+    ros.joy(buttons=(4, 0))
+    assert [e for s in taken(source, 2) for e in s.events] == [Event.START]  # a word counts all the same, once
+    ros.joy(buttons=(4, 0))
+    assert [e for s in taken(source, 3) for e in s.events] == []
     source.close()
 
 
@@ -199,8 +203,18 @@ def test_a_wrong_setting(wrong, error, message):
         JointsTeleop(SPEC, **{**ALWAYS, **wrong})
 
 
+def refusal(ros, topic):
+    """What is said when there was time enough to be answered; a busy machine wants more of it."""
+    for connect_s in (0.3, 1.0, 3.0, 10.0):
+        try:
+            JointsTeleop(SPEC, ros.address, topic, "always", connect_s=connect_s).close()
+        except PeerRefusedError as error:
+            return str(error)
+        except PeerTimeoutError:
+            continue
+    return "nothing"
+
+
 def test_nobody_publishes_or_something_else(ros):
-    with pytest.raises(PeerRefusedError, match="nobody publishes its topic '/glove'"):
-        JointsTeleop(SPEC, ros.address, "/glove", "always", connect_s=0.3)
-    with pytest.raises(PeerRefusedError, match="'/pedal' is of type std_msgs/Bool, not sensor_msgs/JointState"):
-        JointsTeleop(SPEC, ros.address, "/pedal", "always", connect_s=0.3)
+    assert "nobody publishes its topic '/glove'" in refusal(ros, "/glove")
+    assert "'/pedal' is of type std_msgs/Bool, not sensor_msgs/JointState" in refusal(ros, "/pedal")
