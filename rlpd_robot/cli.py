@@ -314,10 +314,12 @@ def _doctor(words: list[str]) -> int:
 
 
 def _dry_run(words: list[str]) -> int:
-    """`policy=` and `learn=` are those of the dry run, though the actor has a `policy` too."""
+    """`policy=`, `learn=` and `sweep=` are those of the dry run, though the actor has a `policy` too."""
     from rlpd_robot.config import build, load
 
-    given = [f"dry_run.{word}" if word.startswith(("policy=", "learn=")) else word for word in _without_cfg(words)]
+    given = [
+        f"dry_run.{word}" if word.startswith(("policy=", "learn=", "sweep=")) else word for word in _without_cfg(words)
+    ]
     settings, text = load("dry_run", given)
     if "--cfg" in words:
         return _show(text)

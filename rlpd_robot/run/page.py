@@ -56,6 +56,7 @@ thead + tbody tr:first-child > td { border-top: 1px solid var(--line); }
 td { font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
 .cards td:first-child { color: var(--dim); width: 58%; }
 .cards td:last-child { text-align: right; padding-right: 0; }
+.named td { overflow-wrap: break-word; min-width: 1.2rem; }
 tr.warning td { color: var(--warn); }
 tr.error td { color: var(--bad); font-weight: 600; }
 details { margin-top: .8rem; padding: .7rem 1rem; }

@@ -9,11 +9,12 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from rlpd_robot.errors import ChildError
+from rlpd_robot.errors import ChildError, ConfigError
 from rlpd_robot.robot.task import Task
 from rlpd_robot.run.directory import DRY_RUN, make_directory
 from rlpd_robot.run.dry_run import checks as c
@@ -30,6 +31,7 @@ from rlpd_robot.run.dry_run.policy_checks import (
 )
 from rlpd_robot.run.dry_run.sheet import FAULT, SHEET, VERDICT, Findings, write
 from rlpd_robot.run.dry_run.stage import LINKS, Stage, own_words
+from rlpd_robot.run.dry_run.sweep import STAGE, Point, cases, check_sweep, parse_imperfections, try_case
 from rlpd_robot.run.dry_run.trials import Seen, Trial, in_words, judge, outcome_in_words, parse
 from rlpd_robot.run.evaluate import Build
 from rlpd_robot.run.ports import free_addresses
@@ -63,16 +65,23 @@ def dry_run(
 
     check_stand_in(settings)
     parse(settings.dry_run, settings.watchdog, 1.0)  # before anything is written
+    parse_imperfections(settings.dry_run.imperfections)
+    if settings.dry_run.sweep and settings.dry_run.policy is None:
+        raise ConfigError("dry_run.policy", None, "the policy that sweep=true is to try")
     task: Task = build(settings.task)
     path = find_policy(settings.dry_run.policy) if settings.dry_run.policy is not None else None
     folder = _fresh_folder(settings)
     findings = Findings(settings.robot.name, task.name, str(path or ""), config_text)
     try:
         plan = make_plan(settings, words, build, compose, task, path, folder, findings, say)
-        if plan is not None and _stages(plan, findings, say, stopped) and settings.dry_run.learn:
-            say("learns for a while (the learner compiles first)")
-            mine = own_words(words, folder, free_addresses(len(LINKS)))
-            findings.checks += try_learning(compose(mine), mine, folder, say)
+        if plan is not None and _stages(plan, findings, say, stopped):
+            if settings.dry_run.sweep and plan.snapshot is not None:
+                findings.points = list(_sweep(plan, build, compose, task, say, stopped))
+                findings.checks.append(check_sweep(findings.points, settings.eval.min_success))
+            if settings.dry_run.learn:
+                say("learns for a while (the learner compiles first)")
+                mine = own_words(words, folder, free_addresses(len(LINKS)))
+                findings.checks += try_learning(compose(mine), mine, folder, say)
     except _Ended:
         print("Ended by a person: no verdict.", flush=True)
         return 130
@@ -94,7 +103,7 @@ class _Ended(Exception):  # noqa: N818
 def _fresh_folder(settings: Settings) -> Path:
     """Where it is written; what the last dry run left there is removed."""
     folder = make_directory(settings.run, DRY_RUN)
-    for name in (*STAGES, LEARN):
+    for name in (*STAGES, LEARN, STAGE):
         shutil.rmtree(folder / name, ignore_errors=True)
     for name in (VERDICT, SHEET, f"{LEARN}.book"):
         (folder / name).unlink(missing_ok=True)
@@ -212,6 +221,21 @@ def _trials(plan: Plan, stage: Stage, say: Say, stopped: Callable[[], bool]) -> 
         word = "FAILED: " + "; ".join(problems) if problems else "ok: " + outcome_in_words(seen)
         say(f"fault {i + 1} of {len(plan.trials)}, {trial.name}: {word}")
         yield trial, seen
+
+
+def _sweep(
+    plan: Plan, build: Build, compose: Compose, task: Task, say: Say, stopped: Callable[[], bool]
+) -> Iterator[Point]:
+    assert plan.snapshot is not None
+    tried = cases(parse_imperfections(plan.settings.dry_run.imperfections))
+    for i, (point, faults) in enumerate(tried):
+        if stopped():
+            raise _Ended
+        solved, share = try_case(plan.settings, plan.words, plan.folder, build, compose, task, plan.snapshot, faults)
+        count = plan.settings.dry_run.sweep_episodes
+        name = f"{point.name} {point.size}".strip()
+        say(f"sweep {i + 1} of {len(tried)}, {name}: {solved} of {count} solved, return {share:.1f} %")
+        yield replace(point, solved=solved, episodes=count, normalized_return=share)
 
 
 def _check_trial(trial: Trial, seen: Seen, period_s: float) -> Check:

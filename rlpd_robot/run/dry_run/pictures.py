@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlpd_robot.robot.motion import FRESH_PERIODS
+from rlpd_robot.run.dry_run.sweep import Point
 from rlpd_robot.run.dry_run.trials import Seen, Trial
 from rlpd_robot.run.plotting import Palette, dress, legend, new_figure, to_png
 
@@ -78,7 +79,7 @@ def envelope_png(calm: Envelope | None, random: Envelope | None, palette: Palett
             axes.vlines([low, high], i - 0.45, i + 0.45, color=palette.demos, linewidth=1.6)
         axes.plot([], [], color=palette.demos, label="safety limits")
         axes.set_yticks(np.arange(count), shown.names, fontsize=7)
-        axes.set_ylim(count - 0.4, -0.6)
+        axes.set_ylim(count - 0.4, -4.4)  # room for the legend
     axes.set_xlim(-0.05, 1.05)
     legend(axes, palette)
     return to_png(figure, dpi=150)
@@ -90,18 +91,43 @@ def stops_png(trials: Sequence[tuple[Trial, Seen]], palette: Palette) -> bytes:
     figure, axes = _panel("From a fault to the stop [s]", palette, 1.4 + 0.26 * max(1, len(stopped)))
     y = np.arange(len(stopped))
     if stopped:
-        stops = [max(1e-3, seen.stopped_after_s) for _, seen in stopped]
-        told = [max(1e-3, seen.told_after_s) for _, seen in stopped]
+        stops = np.maximum([seen.stopped_after_s for _, seen in stopped], 1e-3)  # NaN, where there was none, stays
+        told = np.maximum([seen.told_after_s for _, seen in stopped], 1e-3)
         axes.hlines(y, 1e-3, told, color=palette.grid, linewidth=1.2)
         axes.scatter(stops, y, s=26, color=palette.main, label="the robot stands", zorder=3)
         axes.scatter(told, y, s=26, facecolors="none", edgecolors=palette.second, label="the actor tells", zorder=3)
         allowed = [trial.within_s if math.isfinite(trial.within_s) else math.nan for trial, _ in stopped]
         axes.scatter(allowed, y, s=60, marker="|", color=palette.demos, label="allowed", zorder=2)
         axes.set_yticks(y, [trial.name for trial, _ in stopped], fontsize=8)
-        axes.set_ylim(len(stopped) - 0.4, -0.6)
+        axes.set_ylim(len(stopped) - 0.4, -3.0)
         axes.set_xscale("log")
         axes.set_xlim(left=8e-4)
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    legend(axes, palette)
+    return to_png(figure, dpi=150)
+
+
+def sweep_png(points: Sequence[Point], palette: Palette) -> bytes:
+    """Success against the size of each imperfection."""
+    figure, axes = _panel("Solved episodes [%]", palette, 1.4 + 0.17 * len(points))
+    for y, point in enumerate(points):
+        low, high = point.interval
+        share = point.solved / point.episodes
+        colour = palette.main if y == 0 or point.solved >= points[0].solved * 0.8 else palette.demos
+        axes.errorbar(
+            100 * share,
+            y,
+            xerr=[[100 * max(0.0, share - low)], [100 * max(0.0, high - share)]],
+            fmt="o",
+            markersize=4,
+            color=colour,
+            linewidth=1.4,
+        )
+    axes.plot([], [], "o-", color=palette.main, label="nearly as without it")
+    axes.plot([], [], "o-", color=palette.demos, label="a fifth less, or worse")
+    axes.set_yticks(range(len(points)), [f"{point.name} {point.size}" for point in points], fontsize=7)
+    axes.set_ylim(len(points) - 0.4, -3.2)
+    axes.set_xlim(-3, 103)
     legend(axes, palette)
     return to_png(figure, dpi=150)
 

@@ -14,6 +14,9 @@ class DryRunSettings:
     Attributes:
         policy: file of the policy that will act, or a directory that holds one (policy.npz); none: random actions.
         learn: whether to try a learner as well, and what is delivered to it.
+        sweep: whether to try how large an imperfection the policy bears.
+        sweep_episodes: for each size of each imperfection.
+        imperfections: what the sweep tries, see `sweep.parse_imperfections`.
         babble_s: random commands, from which limits, order and signs of the joints are seen [s].
         episodes: undisturbed ones, without exploration.
         trials: faults and what must come of them, see `trials.parse`.
@@ -28,6 +31,9 @@ class DryRunSettings:
 
     policy: str | None = None
     learn: bool = False
+    sweep: bool = False
+    sweep_episodes: int = 10
+    imperfections: Any = None
     babble_s: float = 4.0
     episodes: int = 8
     trials: Any = None
@@ -40,14 +46,15 @@ class DryRunSettings:
     session_h: float = 8.0
 
     def __post_init__(self) -> None:
-        if not self.episodes >= 1:
-            raise ConfigError("dry_run.episodes", self.episodes, "at least 1")
+        for key in ("episodes", "sweep_episodes"):
+            if not getattr(self, key) >= 1:
+                raise ConfigError(f"dry_run.{key}", getattr(self, key), "at least 1")
         for key in ("late", "filtered", "outside"):
             if not 0 <= getattr(self, key) <= 1:
                 raise ConfigError(f"dry_run.{key}", getattr(self, key), "between 0 and 1")
         for key in ("babble_s", "hold_s", "margin", "session_h"):
             if not 0 <= getattr(self, key) < math.inf:
                 raise ConfigError(f"dry_run.{key}", getattr(self, key), "a finite number of at least 0")
-        for key in ("trials", "only"):
+        for key in ("trials", "only", "imperfections"):
             if not isinstance(getattr(self, key), list | tuple | None):
                 raise ConfigError(f"dry_run.{key}", getattr(self, key), "a list")

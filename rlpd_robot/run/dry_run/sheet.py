@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlpd_robot.run.dry_run.check import Check, is_go
-from rlpd_robot.run.dry_run.pictures import Envelope, ages_png, envelope_png, intervals_png, stops_png
+from rlpd_robot.run.dry_run.pictures import Envelope, ages_png, envelope_png, intervals_png, stops_png, sweep_png
+from rlpd_robot.run.dry_run.sweep import Point
 from rlpd_robot.run.dry_run.trials import Seen, Trial, judge
 from rlpd_robot.run.page import badge, details, escape, figure, page, table, tile
 from rlpd_robot.run.plotting import DARK, LIGHT, Palette
@@ -38,6 +39,7 @@ class Findings:
         intervals_ms: between two commands at the robot, undisturbed [ms].
         ages_ms: from measurement to execution [ms].
         calm, random: what was commanded.
+        points: of the sweep.
         wall_s: how long it took [s].
         config_text: composed settings.
     """
@@ -53,6 +55,7 @@ class Findings:
     ages_ms: Floats = field(default_factory=lambda: np.zeros(0))
     calm: Envelope | None = None
     random: Envelope | None = None
+    points: list[Point] = field(default_factory=list)
     wall_s: float = 0.0
 
     @property
@@ -109,6 +112,7 @@ def to_json(findings: Findings) -> dict[str, Any]:
             }
             for trial, seen in findings.trials
         ],
+        "sweep": [point.to_json() for point in findings.points],
     }
 
 
@@ -127,6 +131,7 @@ def html(findings: Findings) -> str:
         _section("Checks", [check for check in findings.checks if not check.name.startswith(FAULT)]),
         _section("Faults that were inflicted", [check for check in findings.checks if check.name.startswith(FAULT)]),
         _pictures(findings),
+        _sweep(findings.points),
         details("Settings", f"<pre>{escape(findings.config_text)}</pre>"),
     ]
     return page(f"Dry run of {findings.robot}: {word}", "\n".join(part for part in body if part))
@@ -138,7 +143,8 @@ def _tiles(findings: Findings) -> list[str]:
     tiles = [tile("Checks", f"{passed} of {len(judged)}", "passed", passed < len(judged))]
     by_name = {check.name: check for check in findings.checks}
     if (success := by_name.get("success")) is not None and success.passed is not None:
-        tiles.append(tile("Solved", success.measured, "undisturbed episodes", not success.passed))
+        solved = success.measured if success.measured[0].isdigit() else "none"
+        tiles.append(tile("Solved", solved, "undisturbed episodes", not success.passed))
     if findings.trials:
         good = sum(not judge(trial, seen, findings.period_s) for trial, seen in findings.trials)
         note = "as they must end"
@@ -156,11 +162,12 @@ def _failures(findings: Findings) -> str:
     if not findings.failed:
         return ""
     rows = [(check.name, check.measured, check.remedy) for check in findings.failed]
-    return f"<section><h2>What stands against it</h2>{table(rows, ('Check', 'Measured', 'What to do'))}</section>"
+    head = ("Check", "Measured", "What to do")
+    return f'<section class="named"><h2>What stands against it</h2>{table(rows, head)}</section>'
 
 
 def _section(title: str, checks: Sequence[Check]) -> str:
-    return f"<section><h2>{escape(title)}</h2>{_checks(checks)}</section>" if checks else ""
+    return f'<section class="named"><h2>{escape(title)}</h2>{_checks(checks)}</section>' if checks else ""
 
 
 def _checks(checks: Sequence[Check]) -> str:
@@ -201,8 +208,37 @@ def _pictures(findings: Findings) -> str:
                 lambda palette: envelope_png(findings.calm, findings.random, palette),
             )
         )
+    if findings.points:
+        drawn.append(
+            (
+                "What the policy bears",
+                "Solved episodes in lock-step, with 95 % Wilson intervals, for each size of each imperfection.",
+                lambda palette: sweep_png(findings.points, palette),
+            )
+        )
     figures = [figure(name, caption, draw(LIGHT), draw(DARK)) for name, caption, draw in drawn]
     return f'<section><h2>Pictures</h2><div class="figures">{"".join(figures)}</div></section>' if figures else ""
+
+
+def _sweep(points: Sequence[Point]) -> str:
+    """Each size of each imperfection."""
+    if not points:
+        return ""
+    rows = []
+    for point in points:
+        low, high = point.interval
+        solved = f"{point.solved} of {point.episodes}"
+        rows.append(
+            (
+                point.name,
+                point.size,
+                solved,
+                f"{100 * low:.0f} to {100 * high:.0f} %",
+                f"{point.normalized_return:.1f} %",
+            )
+        )
+    head = ("Imperfection", "Size", "Solved", "95 % interval", "Normalised return")
+    return details(f"What the policy bears, size by size ({len(rows)})", table(rows, head))
 
 
 def _number(value: float) -> float | None:

@@ -36,8 +36,11 @@ FIGURES = {
 }
 
 
-def episode(steps=300, seed=0):
-    """A book and readings of a robot that follows random commands: a quarter of the way each period."""
+def episode(steps=300, seed=0, step=np.inf):
+    """A book and readings of a robot that follows random commands: a quarter of the way each period.
+
+    `step`: the farthest that a command goes from the one before, as behind a filter of speed.
+    """
     rng = np.random.default_rng(seed)
     book = np.zeros(steps + 1, record_dtype(J))
     book["outcome"] = Outcome.EXECUTED
@@ -46,7 +49,9 @@ def episode(steps=300, seed=0):
     book["number"] = book["state"] = np.arange(steps + 1)
     book["answers"] = book["state"]
     book["stamp_s"] = np.arange(steps + 1) * PERIOD_S + 0.002
-    book["values"][1:] = rng.uniform(-1, 1, (steps, J))
+    wanted = rng.uniform(-1, 1, (steps, J))
+    for k in range(steps):
+        book["values"][k + 1] = book["values"][k] + np.clip(wanted[k] - book["values"][k], -step, step)
     places = np.zeros((steps + 2, J))
     for k in range(1, steps + 2):
         target = book["values"][k - 1] if k > 1 else np.zeros(J)
@@ -83,6 +88,14 @@ def test_sabotaged_joints_are_named(spoil, told):
     check = c.check_joints({**readings, "joint_position": spoil(readings["joint_position"])}, book, SPEC, PAIRS)
     assert check.passed is False
     assert told in check.measured
+
+
+@pytest.mark.parametrize("step", [0.005, 0.05, np.inf])
+def test_healthy_joints_are_never_told_to_be_wrong_however_slow_they_are(step):
+    for seed in range(12):
+        book, readings = episode(steps=int(60 + 40 * seed), seed=seed, step=step)
+        check = c.check_joints(readings, book, SPEC, PAIRS)
+        assert check.passed is not False, check.measured
 
 
 def test_a_joint_that_does_not_move_is_no_wrong_order():
@@ -150,6 +163,8 @@ def test_limits_by_the_robots_own_book():
     assert fast.measured.startswith("0 outside, 299 too fast")
     slow = book.copy()
     slow["values"][1:] = np.cumsum(np.full((300, J), 1e-3), axis=0)
+    assert c.check_limits([slow], limits(max_speed=0.1)).passed
+    slow["outcome"][9] = Outcome.STALE  # one that was refused: the next may be two steps away
     assert c.check_limits([slow], limits(max_speed=0.1)).passed
     slow["outcome"][7] = Outcome.INVALID
     assert "1 refused" in c.check_limits([slow], limits(max_speed=0.1)).measured

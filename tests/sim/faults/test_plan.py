@@ -222,7 +222,8 @@ def test_every_command_twice_is_followed_once(tmp_path):
                 while not (isinstance(state := c.next(), m.State) and state.reply_to >= number):
                     pass
         assert served.outcomes().count("EXECUTED") == 5
-        assert served.outcomes().count("REPEATED") >= 4
+        # The first was taken before the fault began; of the last, the second copy may still be on its way.
+        assert served.outcomes().count("REPEATED") >= 3
 
 
 def test_a_wrong_clock_changes_what_is_told_and_not_what_is_fresh(tmp_path):
