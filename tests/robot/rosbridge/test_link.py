@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from websockets.sync.server import Server, ServerConnection, serve
+from websockets.utils import accept_key
 
 from rlpd_robot.errors import PeerTimeoutError
 from rlpd_robot.robot.rosbridge import connection
@@ -90,6 +91,34 @@ def test_somebody_who_listens_and_says_nothing() -> None:
         pytest.raises(PeerTimeoutError, match="No answer from a rosbridge server at .* within 0.3 s"),
     ):
         driver.connect(0.3)
+
+
+def test_a_connection_that_is_given_up_takes_back_what_the_system_still_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network that is down for a while would deliver it when it is back: so the end must be a reset."""
+    monkeypatch.setattr(connection, "SILENCE_S", 0.2)
+    monkeypatch.setattr(connection, "PING_EVERY_S", 0.1)
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        driving(f"tcp://127.0.0.1:{server.getsockname()[1]}", rosapi=False) as driver,
+    ):
+
+        def dial() -> None:
+            with contextlib.suppress(PeerTimeoutError):
+                driver.connect(T)
+
+        thread = threading.Thread(target=dial)
+        thread.start()
+        server.settimeout(T)
+        with server.accept()[0] as there:
+            there.settimeout(T)
+            request = there.recv(10_000).decode()
+            key = next(line.split(": ")[1] for line in request.split("\r\n") if line.startswith("Sec-WebSocket-Key"))
+            answer = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            there.sendall(f"{answer}Sec-WebSocket-Accept: {accept_key(key)}\r\n\r\n".encode())
+            until(lambda: driver.stats().get("frozen"))  # all that it says stays unread until then
+            with pytest.raises(ConnectionResetError):
+                until(lambda: not there.recv(100))
+        thread.join(T)
 
 
 Talk = Callable[[ServerConnection], None]
