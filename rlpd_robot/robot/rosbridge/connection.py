@@ -43,6 +43,8 @@ FIRST_RETRY_S, LAST_RETRY_S = 0.2, 1.0
 _HANDSHAKE_S = 3.0
 _CLOSE_S = 1.0
 _log = logging.getLogger(__name__)
+for _library in ("autobahn", "roslibpy"):
+    logging.getLogger(_library).setLevel(logging.ERROR)  # what they warn of is counted here, and told by the driver
 
 
 Answered = Callable[[str, Mapping[str, Any], float], None]
