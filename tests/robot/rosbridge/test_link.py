@@ -221,14 +221,14 @@ def test_a_huge_frame_ends_the_connection_and_the_next_one_is_as_good_as_any() -
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"name": 3}, {"name": ["a", 2], "position": [1.0, 2.0]}, {"position": "AAA=A"}, {"header": {"stamp": 5}}, {}],
+    [{"name": ["a", 2], "position": [1.0, 2.0]}, {"position": "AAA=A", "header": {"stamp": 5}}],
 )
 def test_messages_of_the_wrong_kind_make_no_state(wrong: dict[str, Any]) -> None:
     with point() as node, driving(node) as driver:
         driver.connect(T)
         node.spoilt["/joint_states"] = lambda message: wrong
         with pytest.raises((PeerTimeoutError, ValueError), match="/joint_states"):
-            until(lambda: driver.read(0.3) and False)
+            until(lambda: driver.read(0.1) and False)
         del node.spoilt["/joint_states"]
 
         def again() -> Any:
