@@ -17,7 +17,7 @@ def run_export(store: str, out: str, settings: ExportSettings) -> int:
     """
     make = exporter_class(settings.format)
     opened = DemoStore.open(store)
-    with progress_counter("export", "transitions") as on_progress:
+    with progress_counter("transitions") as (on_progress, _):
         report = export_store(opened, Path(out), make, on_progress)
     print("\n".join([f"store    {store}", f"out      {out}", *report.lines()]))
     return 0

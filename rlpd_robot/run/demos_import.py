@@ -46,8 +46,8 @@ def run_import(source: str, out: str, settings: ImportSettings, make_task: Calla
     options = SourceOptions(tuple(settings.observations), tuple(settings.actions_from), problem.robot.period_s, topics)
     path = Path(source)
     importer = make_importer(path, settings.format, options)
-    with progress_counter("import", "transitions") as on_progress:
-        report = import_store(path, Path(out), importer, conversion, on_progress)
+    with progress_counter("transitions", "checksum") as (on_progress, on_checksum):
+        report = import_store(path, Path(out), importer, conversion, on_progress, on_checksum)
     print("\n".join([f"store    {out}", *report.lines()]))
     return 0
 

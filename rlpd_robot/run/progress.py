@@ -27,17 +27,24 @@ def progress_bar(what: str) -> Iterator[OnProgress]:
 
 
 @contextmanager
-def progress_counter(what: str, unit: str) -> Iterator[Callable[[int], None]]:
-    """A count on stderr where nobody knows how many there will be.
+def progress_counter(unit: str, before: str = "") -> Iterator[tuple[Callable[[int], None], OnProgress]]:
+    """A count on stderr where nobody knows how many there will be, and a bar for what has to be done before.
 
     Args:
-        what: is being done.
         unit: what is counted.
+        before: what is done first; none: nothing.
     """
     if not sys.stderr.isatty():
-        yield lambda done: None
+        yield lambda done: None, no_progress
         return
-    columns = (SpinnerColumn(), TextColumn("{task.completed:,} " + unit), TimeElapsedColumn())
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, transient=True, console=Console(stderr=True)) as progress:
-        line = progress.add_task(what, total=None)
-        yield lambda done: progress.update(line, completed=done)
+        line = progress.add_task(before or f"0 {unit}", total=None)
+
+        def counted(done: int) -> None:
+            progress.update(line, description=f"{done:,} {unit}")
+
+        def prepared(done: int, total: int) -> None:
+            progress.update(line, description=f"{before} {100 * done / max(1, total):.0f} %")
+
+        yield counted, prepared

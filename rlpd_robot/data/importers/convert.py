@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -108,27 +109,33 @@ class Converter:
                 )
 
     def _split(self, episode: SourceEpisode) -> Iterator[SourceEpisode]:
-        """Where the observation after a transition is not the next row's, a new episode begins."""
-        following = episode.next_observations
+        """Where the observation after a transition is not the next row's, a new episode begins.
+
+        Arrays that are no longer needed are taken out of `episode`: one alone may be all that memory holds twice.
+        """
+        following, episode.next_observations = episode.next_observations, None
         if following is None:
             yield episode
             return
         joined = (following[:-1] == episode.observations[1:]).all(axis=1)
         ends = [*(np.flatnonzero(~joined) + 1).tolist(), len(following)]
+        final = following[np.array(ends) - 1]
+        del following, joined
         self._report.notes.count("episodes begun where transitions of the source do not join", len(ends) - 1)
-        start = 0
-        for stop in ends:
+        if len(ends) == 1:
+            episode.observations = np.concatenate([episode.observations, final])
+            yield episode
+            return
+        for i, (start, stop) in enumerate(pairwise([0, *ends])):
             rows = slice(start, stop)
             yield replace(
                 episode,
-                name=episode.name if len(ends) == 1 else f"{episode.name}, from step {start}",
-                observations=np.concatenate([episode.observations[rows], following[stop - 1 : stop]]),
-                next_observations=None,
+                name=f"{episode.name}, from step {start}",
+                observations=np.concatenate([episode.observations[rows], final[i : i + 1]]),
                 actions=episode.actions[rows],
-                ending=episode.ending if stop == len(following) else "unknown",
+                ending=episode.ending if stop == ends[-1] else "unknown",
                 **_cut(episode, rows),
             )
-            start = stop
 
     def _with_final_observation(self, episode: SourceEpisode) -> SourceEpisode | None:
         n, notes = len(episode.actions), self._report.notes
@@ -194,7 +201,9 @@ class Converter:
         if self._conversion.actions == "command":
             values = (values.astype(np.float64) - self._middle) / self._half
         actions = self._float32(episode.name, "actions", values)
-        beyond = np.abs(actions) > 1
+        beyond = (actions > 1) | (actions < -1)
+        if not beyond.any():
+            return actions
         self._report.notes.count("transitions with actions clipped to [-1, 1]", int(beyond.any(axis=1).sum()))
         self._report.notes.count("single numbers of actions clipped", int(beyond.sum()))
         return np.clip(actions, -1, 1, out=actions) if actions is not values else np.clip(actions, -1, 1)

@@ -7,6 +7,7 @@ from rlpd_robot.data.bulk_writer import BulkWriter
 from rlpd_robot.data.importers.convert import Conversion, Converter
 from rlpd_robot.data.importers.report import ImportReport, checksum
 from rlpd_robot.data.importers.source import Importer, SourceEpisode
+from rlpd_robot.data.progress import OnProgress, no_progress
 from rlpd_robot.errors import ImportSourceError
 from rlpd_robot.types import Segment
 
@@ -46,6 +47,7 @@ def import_store(
     importer: Importer,
     conversion: Conversion,
     on_progress: Callable[[int], None] = lambda transitions: None,
+    on_checksum: OnProgress = no_progress,
 ) -> ImportReport:
     """Write everything that `importer` reads from `source` into a new store at `out`.
 
@@ -55,6 +57,7 @@ def import_store(
         importer: of this source.
         conversion: what to make of what the source does not say.
         on_progress: told the transitions so far after each episode of the store.
+        on_checksum: told of the bytes of the source that its checksum is made of, before that.
 
     Returns:
         What was found, changed and made up; also in the store's attribute `import`.
@@ -65,7 +68,7 @@ def import_store(
         StoreError: there is something at `out`, or the disk refused.
     """
     with BulkWriter(out, conversion.problem) as writer:
-        report = open_report(source, importer)
+        report = open_report(source, importer, on_checksum)
         for segment in segments(source, importer, conversion, report):
             writer.append(segment)
             on_progress(report.transitions)
@@ -73,13 +76,13 @@ def import_store(
     return report
 
 
-def open_report(source: Path, importer: Importer) -> ImportReport:
+def open_report(source: Path, importer: Importer, on_progress: OnProgress = no_progress) -> ImportReport:
     """A report with the checksum of `source` and nothing counted yet.
 
     Raises:
         ImportSourceError: a part of it cannot be read, or leads out of it.
     """
-    return ImportReport(str(source), importer.format, *checksum(source))
+    return ImportReport(str(source), importer.format, *checksum(source, on_progress))
 
 
 def segments(source: Path, importer: Importer, conversion: Conversion, report: ImportReport) -> Iterator[Segment]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rlpd_robot.data.importers.source import Notes
+from rlpd_robot.data.progress import OnProgress, no_progress
 from rlpd_robot.errors import ImportSourceError
 
 _BLOCK = 1 << 20
@@ -56,8 +57,12 @@ class ImportReport:
         ]
 
 
-def checksum(path: Path) -> tuple[str, int]:
+def checksum(path: Path, on_progress: OnProgress = no_progress) -> tuple[str, int]:
     """SHA-256 and size [bytes] of a file or of all files of a folder, read block by block.
+
+    Args:
+        path: of it.
+        on_progress: told of bytes.
 
     Raises:
         ImportSourceError: there is nothing, or it cannot be read.
@@ -70,6 +75,7 @@ def checksum(path: Path) -> tuple[str, int]:
             for entry in entries:
                 check_inside(path, entry)
             files = [entry for entry in entries if entry.is_file()]
+        total = sum(file.stat().st_size for file in files)
         for file in files:
             if path.is_dir():
                 digest.update(f"{file.relative_to(path).as_posix()}\0".encode())
@@ -77,6 +83,7 @@ def checksum(path: Path) -> tuple[str, int]:
                 while block := stream.read(_BLOCK):
                     digest.update(block)
                     size += len(block)
+                    on_progress(size, total)
     except OSError as error:
         if isinstance(error, FileNotFoundError):
             raise ImportSourceError(path, "there is nothing at this path", "the path of a file or folder") from error
