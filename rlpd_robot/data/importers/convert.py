@@ -100,6 +100,9 @@ class Converter:
             values = getattr(episode, name)
             if values is not None and len(values) != n:
                 raise ImportSourceError(self._path, f"{episode.name} has {len(values)} {name} for {n} actions", f"{n}")
+        if following is not None and following.shape[1:] != episode.observations.shape[1:]:
+            found = f"{episode.name} has next_observations of shape {following.shape}"
+            raise ImportSourceError(self._path, found, f"{episode.observations.shape}, as its observations have")
         for name in ("observations", "actions", "rewards", "next_observations", "stamps_s"):
             values = getattr(episode, name)
             if values is not None and not (finite := np.isfinite(values)).all():

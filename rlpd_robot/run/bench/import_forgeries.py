@@ -183,7 +183,7 @@ def forge_lerobot(rng: random.Random, source: Path, outside: Path) -> str:
     elif choice == len(columns):
         table = table.append_column(rng.choice(table.column_names), table.column(index))
     else:  # a column of one number takes nothing, however long it is
-        table = table.take(pyarrow.array(np.zeros(rng.choice((1 << 10, 1 << 14)), np.int64)))
+        table = table.take(pyarrow.array(np.zeros(rng.choice((1 << 8, 1 << 12)), np.int64)))
     packing = rng.choice(("snappy", "gzip", "zstd", "none"))
     parquet.write_table(
         table, file, compression=packing, row_group_size=rng.choice((5 if table.num_rows < 100 else 1 << 10, 1 << 20))

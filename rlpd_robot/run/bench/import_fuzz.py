@@ -30,8 +30,8 @@ from rlpd_robot.run.evaluate import Build
 from rlpd_robot.run.progress import progress_bar
 from rlpd_robot.run.settings import Settings
 
-MAX_GROWTH_MB = 1000.0
-"""Of a process's peak memory: one array of an episode may take 268 MB, and is converted beside its source."""
+MAX_GROWTH_MB = 300.0
+"""Of a process's peak memory: one array of an episode may take 268 MB; the samples are small."""
 CASE_S = 60.0
 """Longest that one file may take."""
 _WRITE_EVERY = 8

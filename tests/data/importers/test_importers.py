@@ -228,6 +228,10 @@ def test_wrong_shapes_ragged_and_empty_files(tmp_path: Path) -> None:
         ({"observations": o, "actions": a, "terminals": np.zeros((4, 2))}, "has 2 numbers a step"),
         ({"observations": o[:0], "actions": a[:0], "terminals": t[:0]}, "it holds no episode"),
         ({"observations": 3.0, "actions": a, "terminals": t}, "its arrays differ in length"),
+        (
+            {"observations": o, "actions": a, "terminals": t, "next_observations": o[:, :4]},
+            "next_observations of shape",
+        ),
         ({"observations": o, "terminals": t}, "'/' has no 'actions'"),
     ):
         d4rl(**columns)

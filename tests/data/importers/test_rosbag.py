@@ -270,6 +270,14 @@ DAMAGES: dict[str, tuple[StoragePlugin, CompressionMode | None, Callable[[Path],
         "is cut off|does not end as",
     ),
     "metadata": (StoragePlugin.MCAP, None, lambda f: (f / "metadata.yaml").write_text("[["), "it cannot be read"),
+    "names": (
+        StoragePlugin.MCAP,
+        None,
+        lambda f: (f / "metadata.yaml").write_text(
+            "a: &a [x, x]\nb: &b [*a, *a]\nrosbag2_bagfile_information: {relative_file_paths: [*b, *b]}"
+        ),
+        "its relative_file_paths are no names",
+    ),
     "nothing": (StoragePlugin.MCAP, None, lambda f: (f / "bag.mcap").write_bytes(b""), "does not begin as"),
     "type": (StoragePlugin.MCAP, None, rename, "cannot be read|has no field 'position'"),
 }
