@@ -37,6 +37,7 @@ class Engine:
         self._engine = os.environ.get("ENGINE", "docker")
         self.how = f"containers of {self._engine}, by {' '.join(compose)}"
         self._compose = [*compose, "-p", _PROJECT, "-f", str(COMPOSE)]
+        self._tools = [*self._compose, "--profile", "tools"]
         keys = folder / "keys"
         keys.mkdir()
         ids = {"RLPD_UID": str(os.getuid() or 1000), "RLPD_GID": str(os.getgid() or 1000)}
@@ -46,12 +47,11 @@ class Engine:
         self._services = services(self._environment)
 
     def up(self) -> None:
-        """Build, make keys, start."""
-        self._run(
-            [*self._compose, "--profile", "sim", "build", *shlex.split(os.environ.get("BUILD_WORDS", ""))], _BUILD_S
-        )
-        self._run([*self._compose, "run", "--rm", "keys"], 300.0)
-        self._run([*self._compose, "--profile", "sim", "up", "--detach"], 300.0)
+        """Build (unless BUILT in the environment says that the images are there), make keys, start."""
+        if not os.environ.get("BUILT"):
+            self._run([*self._compose, "--profile", "sim", "build"], _BUILD_S)
+        self._run([*self._tools, "run", "--rm", "keys"], 300.0)
+        self._run([*self._compose, "--profile", "sim", "up", "--detach", "--no-build"], 300.0)
 
     def healthy(self, name: str) -> bool:
         """What the engine says of its health; podman, which leaves the timing to systemd, is told to look."""
@@ -68,11 +68,11 @@ class Engine:
             if container := self._container(name):
                 status, text = self._ask([self._engine, "exec", container, "cat", path])
                 return text if status == 0 else ""
-        return self._ask([*self._compose, "run", "--rm", "--entrypoint", "cat", "operator", path])[1]
+        return self._ask([*self._tools, "run", "--rm", "--entrypoint", "cat", "operator", path])[1]
 
     def tool(self, *words: str) -> tuple[int, str]:
         """One run of the operator service with these words: exit status, output."""
-        return self._ask([*self._compose, "run", "--rm", "operator", *words])
+        return self._ask([*self._tools, "run", "--rm", "operator", *words])
 
     def kill_process(self, name: str) -> None:
         """The process that the service's supervisor looks after, at once."""
