@@ -227,8 +227,11 @@ def build(recipe: Recipe, **arguments: Any) -> Any:
     try:
         make = instantiate(dict(recipe), _partial_=True, _convert_="all")
     except HydraException as error:
-        if isinstance(error.__cause__, RlpdRobotError):  # of a recipe inside this one
-            raise error.__cause__ from error
+        own = error.__cause__
+        while own is not None and not isinstance(own, RlpdRobotError):  # of a recipe inside this one, or of its module
+            own = own.__cause__
+        if own is not None:
+            raise own from error
         reason = _in_one_line(error.__cause__ or error)
         raise ConfigError("_target_", target, f"something that can be imported ({reason})") from error
     try:

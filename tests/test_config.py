@@ -6,7 +6,7 @@ import pytest
 
 from rlpd_robot import cli
 from rlpd_robot.config import build, load
-from rlpd_robot.errors import ConfigError, RlpdRobotError, SpecError
+from rlpd_robot.errors import ConfigError, MissingPackageError, RlpdRobotError, SpecError
 from rlpd_robot.robot.fake import FakeDriver, FakeTask
 from sim.faults.plan import Plan
 from sim.hand import AdroitHand
@@ -258,3 +258,13 @@ def test_the_place_for_cameras_is_kept_and_empty() -> None:
     assert load("actor", ["robot=ur5e"])[0].robot.cameras == {}
     with pytest.raises(ConfigError, match=r"'robot.cameras' must be empty, .*nothing here takes pictures yet"):
         load("actor", ["+robot.cameras.wrist={device: 0}"])
+
+
+def test_a_package_that_a_recipe_lacks_is_told_in_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "lacking.py").write_text(
+        "from rlpd_robot.errors import MissingPackageError\n"
+        "raise MissingPackageError('roslibpy', 'robots behind rosbridge', 'ros')\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(MissingPackageError, match=r"^Package 'roslibpy'.*pip install 'rlpd-robot\[ros\]'$"):
+        build({"_target_": "lacking.Driver"})
