@@ -93,12 +93,13 @@ def run_bench(settings: Settings, words: Sequence[str], build: Build) -> dict[st
         found = DemoStore.open(store)
         committed = list(found.episodes(hidden=True))
         executed = stretches(read_book(folder / "robot.book"), ActionMap.of(found.problem.robot))
-        compare_books(committed, executed, told, books)
+        unseen = compare_books(committed, executed, told, books)
         cost = record_cost(found.problem, folder / "cost.zarr") if wanted.timed else {}
     figures = {"tick_p99_ms": cost["tick"]["p99"], "durable_max_ms": cost["durable"]["max"]} if cost else {}
     return {
         "kills": sum(books.struck.values()),
-        "recorded": len(executed),
+        "recorded": len(executed) - unseen,
+        "unseen": unseen,
         "told": len(told),
         "committed": len(committed),
         "lost": len(books.lost),
@@ -122,6 +123,7 @@ def table(report: Mapping[str, Any]) -> str:
         f"killed: {struck}",
         f"{report['told']} episodes were told to be safe, {report['kept_beginnings']} are beginnings that a kill cut "
         f"short; {report['transitions']} transitions in all",
+        f"{report['unseen']} recorders died with the first command of an episode, before they saw what followed",
         *(f"{what}: {text}" for what, texts in report["findings"].items() for text in texts),
     ]
     names = {
@@ -228,8 +230,11 @@ def look_as_reader(store: Path, books: Books, when: str) -> None:
 
 def compare_books(
     episodes: Sequence[Segment], executed: Sequence[Stretch], told: Mapping[int, int], books: Books
-) -> None:
+) -> int:
     """Hold the three accounts against each other, and add to what was found.
+
+    Returns:
+        Episodes of a single command, whose recorder died before it saw what followed: there was nothing to record.
 
     Args:
         episodes: all of the store.
@@ -243,3 +248,6 @@ def compare_books(
     found = compare(executed, episodes, lockstep=True)
     books.lost += found.lost
     books.torn += [*found.torn, *found.duplicated, *found.not_executed]
+    return sum(
+        len(stretch) == 1 and f"command {stretch.numbers[0]} of {stretch}" in found.unobserved for stretch in executed
+    )

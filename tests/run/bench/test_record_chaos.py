@@ -31,7 +31,15 @@ def as_executed(episodes: Sequence[Segment]) -> list[Stretch]:
 
 def test_books_that_agree(demos: Path) -> None:
     episodes, books = list(DemoStore.open(demos).episodes()), Books()
-    compare_books(episodes, as_executed(episodes), {i: len(e) for i, e in enumerate(episodes)}, books)
+    assert compare_books(episodes, as_executed(episodes), {i: len(e) for i, e in enumerate(episodes)}, books) == 0
+    assert (books.lost, books.torn) == ([], [])
+
+
+def test_a_first_command_that_nobody_saw_act_is_no_episode(demos: Path) -> None:
+    episodes, books = list(DemoStore.open(demos).episodes()), Books()
+    one = np.array([0])
+    unseen = Stretch("robot", "killed", one, one, episodes[0].actions[:1] / 2, np.array([0]), np.array([1]))
+    assert compare_books(episodes, [*as_executed(episodes), unseen], {}, books) == 1
     assert (books.lost, books.torn) == ([], [])
 
 
