@@ -1,6 +1,7 @@
 """`rlpd-robot demos replay STORE episode=N`: the wiring, and what a person and a program read of it."""
 
 import json
+import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -18,6 +19,7 @@ from rlpd_robot.robot.task import Task, problem_of
 from rlpd_robot.run.evaluate import Build
 from rlpd_robot.run.processes import Child
 from rlpd_robot.run.progress import progress_bar
+from rlpd_robot.run.realtime import check_core, come_first
 from rlpd_robot.run.replay.divergence import FieldDivergence, divergence
 from rlpd_robot.run.replay.play import EXACT, Replayed, find_seed, play
 from rlpd_robot.run.replay.settings import ReplaySettings
@@ -79,6 +81,7 @@ def run_replay(
         PeerTimeoutError: nobody plays the robot.
         FaultError: the robot could not go on.
     """
+    check_core(settings.actor.cpu)
     store = DemoStore.open(path)
     if not 0 <= wanted.episode < len(store):
         raise ConfigError("episode", wanted.episode, f"one of the store's {len(store)}, counted from 0")
@@ -114,6 +117,9 @@ def _replay(
     seed = wanted.seed
     if seed is None and simulated:
         seed = _seed_of(store, episode, wanted, settings, build, driver, task, stop)
+    if not driver.lockstep:  # as the actor: a command that comes late is none
+        for sentence in come_first(settings.actor.cpu, settings.actor.realtime_priority):
+            print(sentence, file=sys.stderr, flush=True)
     with progress_bar("replay") as progress:
         played = play(
             driver,
