@@ -24,6 +24,7 @@ _SET_UP_HOST = 'mount --bind "$DATA" /data && mount --bind "$SECRETS" /run/secre
 _ENTER_ROOT = 'exec chroot "$ROOT" setpriv {who} -- sh -c \'cd /data && exec "$@"\' sh "$@"'
 _SET_UP_ROOT = (
     'mount --bind "$ROOT" "$ROOT" && mount --bind "$DATA/runs" "$ROOT/data/runs" && '
+    'mount --bind "$DATA/cache" "$ROOT/data/cache" && '
     'mount --bind "$SECRETS" "$ROOT/run/secrets" && mount --bind /etc/hosts "$ROOT/etc/hosts" && '
     'mount -t proc proc "$ROOT/proc" && mount --rbind /dev "$ROOT/dev" && mount -t tmpfs tmpfs "$ROOT/tmp" && '
     'mount -o remount,ro,bind "$ROOT" && ' + _ENTER_ROOT  # read_only: true
@@ -211,6 +212,7 @@ class Processes:
             return None
         root = self._roots / service.image.rpartition(":")[2] / "root"
         (root / "run" / "secrets").mkdir(parents=True, exist_ok=True)
+        (root / "etc" / "hosts").touch()  # to mount upon
         return root
 
     def _secrets(self, service: Service) -> Path:
