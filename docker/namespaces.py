@@ -51,7 +51,8 @@ class Namespaces:
 
     def close(self) -> None:
         """Take them away."""
-        for name in self._names:
+        for i, name in enumerate(self._names):
+            _run(["ip", "link", "delete", f"rlpdv{i}"], check=False)  # its peer may outlive its namespace for a moment
             _run(["ip", "netns", "delete", self.of(name)], check=False)
             hosts = _CONFIGS / self.of(name) / "hosts"
             if hosts.exists():
