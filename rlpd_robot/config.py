@@ -29,24 +29,26 @@ from rlpd_robot.agent.config import AgentConfig
 from rlpd_robot.errors import ConfigError, RlpdRobotError
 from rlpd_robot.robot.safety import SafetySettings
 from rlpd_robot.robot.watchdog import WatchdogSettings
-from rlpd_robot.run.bench_settings import LearnerBenchSettings
+from rlpd_robot.run.bench_settings import (
+    ChaosSettings,
+    FuzzSettings,
+    ImportBenchSettings,
+    ImportFuzzSettings,
+    LatencySettings,
+    LearnerBenchSettings,
+    RecordChaosSettings,
+    RosbridgeSettings,
+)
 from rlpd_robot.run.doctor.settings import DoctorSettings
 from rlpd_robot.run.dry_run.settings import DryRunSettings
 from rlpd_robot.run.record_settings import RecordSettings
 from rlpd_robot.run.settings import (
     ActorSettings,
-    ChaosSettings,
     CollectSettings,
     EvalSettings,
-    FuzzSettings,
-    ImportBenchSettings,
-    ImportFuzzSettings,
-    LatencySettings,
     LearnerSettings,
     Recipe,
-    RecordChaosSettings,
     RobotSettings,
-    RosbridgeSettings,
     RunSettings,
     ServeSettings,
     Settings,

@@ -1,8 +1,10 @@
 """Settings of benches."""
 
+import math
 from dataclasses import dataclass
 
 from rlpd_robot.errors import ConfigError
+from rlpd_robot.run.bounds import at_least
 
 
 @dataclass(frozen=True)
@@ -29,3 +31,131 @@ class LearnerBenchSettings:
         for key in ("demo_rows", "ring_rows"):
             if not 1 <= getattr(self, key) <= 1 << 31:
                 raise ConfigError(f"learner_bench.{key}", getattr(self, key), "between 1 and 2,147,483,648")
+
+
+@dataclass(frozen=True)
+class FuzzSettings:
+    """`rlpd-robot bench fuzz`.
+
+    Attributes:
+        frames: spoiled ones, over all sockets together.
+    """
+
+    frames: int = 200_000
+
+    def __post_init__(self) -> None:
+        at_least("fuzz.frames", self.frames, 1)
+
+
+@dataclass(frozen=True)
+class ImportFuzzSettings:
+    """`rlpd-robot bench import-fuzz`.
+
+    Attributes:
+        files: spoiled ones for each importer.
+    """
+
+    files: int = 2000
+
+    def __post_init__(self) -> None:
+        at_least("import_fuzz.files", self.files, 1)
+
+
+@dataclass(frozen=True)
+class ImportBenchSettings:
+    """`rlpd-robot bench import`.
+
+    Attributes:
+        transitions: of each format, in all.
+        steps: transitions of an episode.
+        formats: `all`, or the name of one.
+    """
+
+    transitions: int = 1_000_000
+    steps: int = 200
+    formats: str = "all"
+
+    def __post_init__(self) -> None:
+        at_least("import_bench.transitions", self.transitions, 1)
+        at_least("import_bench.steps", self.steps, 2)
+
+
+@dataclass(frozen=True)
+class LatencySettings:
+    """`rlpd-robot bench latency`.
+
+    Attributes:
+        rounds: questions to the echo and to the policy server, each.
+        seconds: of the control loop, at each rate, alone and loaded [s].
+    """
+
+    rounds: int = 10_000
+    seconds: float = 10.0
+
+    def __post_init__(self) -> None:
+        at_least("latency.rounds", self.rounds, 1)
+        if not 0 < self.seconds <= 3600:
+            raise ConfigError("latency.seconds", self.seconds, "above 0 and at most 3600")
+
+
+@dataclass(frozen=True)
+class ChaosSettings:
+    """`rlpd-robot bench chaos`.
+
+    Attributes:
+        faults: over the run in lock-step and the one by the wall clock together.
+        recovery_s: longest time from the end of a fault until a transition executed after it is committed [s].
+        folder: where the runs, their books and their logs stay; none: they are deleted.
+    """
+
+    faults: int = 72
+    recovery_s: float = 180.0
+    folder: str | None = None
+
+    def __post_init__(self) -> None:
+        at_least("chaos.faults", self.faults, 1)
+        if not 0 < self.recovery_s < math.inf:
+            raise ConfigError("chaos.recovery_s", self.recovery_s, "a positive time in seconds")
+
+
+@dataclass(frozen=True)
+class RecordChaosSettings:
+    """`rlpd-robot bench record-chaos`.
+
+    Attributes:
+        kills: of a recorder.
+        seconds: longest time from a recorder's first episode to its death [s].
+        steps: of an episode.
+        timed: whether an undisturbed recorder is timed afterwards.
+        folder: where store, logs and the robot's book stay; none: they are deleted.
+    """
+
+    kills: int = 50
+    seconds: float = 1.5
+    steps: int = 20
+    timed: bool = True
+    folder: str | None = None
+
+    def __post_init__(self) -> None:
+        at_least("record_chaos.kills", self.kills, 1)
+        at_least("record_chaos.steps", self.steps, 1)
+        if not 0 < self.seconds <= 60:
+            raise ConfigError("record_chaos.seconds", self.seconds, "above 0 and at most 60")
+
+
+@dataclass(frozen=True)
+class RosbridgeSettings:
+    """`rlpd-robot bench rosbridge`.
+
+    Attributes:
+        seconds: of commands and states at the robot's rate [s].
+        cuts: of the link, one after another; one in ten leaves it silent, one in ten gives back late what it held.
+    """
+
+    seconds: float = 30.0
+    cuts: int = 200
+
+    def __post_init__(self) -> None:
+        at_least("rosbridge.cuts", self.cuts, 0)
+        if not 0 < self.seconds <= 3600:
+            raise ConfigError("rosbridge.seconds", self.seconds, "above 0 and at most 3600")

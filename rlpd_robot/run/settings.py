@@ -11,7 +11,17 @@ from rlpd_robot.errors import ConfigError
 from rlpd_robot.robot.deadline import Deadline
 from rlpd_robot.robot.safety import SafetySettings
 from rlpd_robot.robot.watchdog import WatchdogSettings
-from rlpd_robot.run.bench_settings import LearnerBenchSettings
+from rlpd_robot.run.bench_settings import (
+    ChaosSettings,
+    FuzzSettings,
+    ImportBenchSettings,
+    ImportFuzzSettings,
+    LatencySettings,
+    LearnerBenchSettings,
+    RecordChaosSettings,
+    RosbridgeSettings,
+)
+from rlpd_robot.run.bounds import at_least, check_seed
 from rlpd_robot.run.doctor.settings import DoctorSettings
 from rlpd_robot.run.dry_run.settings import DryRunSettings
 from rlpd_robot.run.realtime import MAX_PRIORITY
@@ -44,9 +54,9 @@ class RunSettings:
     def __post_init__(self) -> None:
         if not self.name.isprintable() or not self.name or "/" in self.name or self.name.startswith("."):
             raise ConfigError("run.name", self.name, "a plain directory name")
-        _seed("run.seed", self.seed)
-        _at_least("run.env_steps", self.env_steps, 1)
-        _at_least("run.max_minutes", self.max_minutes, 0)
+        check_seed("run.seed", self.seed)
+        at_least("run.env_steps", self.env_steps, 1)
+        at_least("run.max_minutes", self.max_minutes, 0)
 
     @property
     def directory(self) -> Path:
@@ -84,7 +94,7 @@ class ActorSettings:
     unattended: bool = True
 
     def __post_init__(self) -> None:
-        _at_least("actor.greedy_every", self.greedy_every, 0)
+        at_least("actor.greedy_every", self.greedy_every, 0)
         if not 0 <= self.realtime_priority <= MAX_PRIORITY:
             raise ConfigError("actor.realtime_priority", self.realtime_priority, f"between 0 and {MAX_PRIORITY}")
         for key in ("connect_s", "policy_s", "journal_mb"):
@@ -123,9 +133,9 @@ class LearnerSettings:
     def __post_init__(self) -> None:
         if not 0 <= self.nice <= 19:
             raise ConfigError("learner.nice", self.nice, "between 0 and 19")
-        _at_least("learner.publish_every", self.publish_every, 1)
-        _at_least("learner.checkpoint_every", self.checkpoint_every, 0)
-        _at_least("learner.checkpoints_kept", self.checkpoints_kept, 1)
+        at_least("learner.publish_every", self.publish_every, 1)
+        at_least("learner.checkpoint_every", self.checkpoint_every, 0)
+        at_least("learner.checkpoints_kept", self.checkpoints_kept, 1)
         if not self.metrics_s > 0:
             raise ConfigError("learner.metrics_s", self.metrics_s, "above 0")
         if not self.compile_cache:
@@ -151,8 +161,8 @@ class EvalSettings:
     film: bool = True
 
     def __post_init__(self) -> None:
-        _at_least("eval.episodes", self.episodes, 1)
-        _seed("eval.seed", self.seed)
+        at_least("eval.episodes", self.episodes, 1)
+        check_seed("eval.seed", self.seed)
         if not 0.0 <= self.min_success <= 1.0:
             raise ConfigError("eval.min_success", self.min_success, "between 0 and 1")
 
@@ -182,9 +192,9 @@ class CollectSettings:
     max_attempts: int = 0
 
     def __post_init__(self) -> None:
-        _at_least("collect.episodes", self.episodes, 1)
-        _seed("collect.seed", self.seed)
-        _at_least("collect.max_attempts", self.max_attempts, 0)
+        at_least("collect.episodes", self.episodes, 1)
+        check_seed("collect.seed", self.seed)
+        at_least("collect.max_attempts", self.max_attempts, 0)
 
 
 @dataclass(frozen=True)
@@ -204,137 +214,9 @@ class ServeSettings:
     max_observation: float = 1e6
 
     def __post_init__(self) -> None:
-        _seed("serve.seed", self.seed)
+        check_seed("serve.seed", self.seed)
         if not 0 < self.max_observation < math.inf:
             raise ConfigError("serve.max_observation", self.max_observation, "a finite number above 0")
-
-
-@dataclass(frozen=True)
-class FuzzSettings:
-    """`rlpd-robot bench fuzz`.
-
-    Attributes:
-        frames: spoiled ones, over all sockets together.
-    """
-
-    frames: int = 200_000
-
-    def __post_init__(self) -> None:
-        _at_least("fuzz.frames", self.frames, 1)
-
-
-@dataclass(frozen=True)
-class ImportFuzzSettings:
-    """`rlpd-robot bench import-fuzz`.
-
-    Attributes:
-        files: spoiled ones for each importer.
-    """
-
-    files: int = 2000
-
-    def __post_init__(self) -> None:
-        _at_least("import_fuzz.files", self.files, 1)
-
-
-@dataclass(frozen=True)
-class ImportBenchSettings:
-    """`rlpd-robot bench import`.
-
-    Attributes:
-        transitions: of each format, in all.
-        steps: transitions of an episode.
-        formats: `all`, or the name of one.
-    """
-
-    transitions: int = 1_000_000
-    steps: int = 200
-    formats: str = "all"
-
-    def __post_init__(self) -> None:
-        _at_least("import_bench.transitions", self.transitions, 1)
-        _at_least("import_bench.steps", self.steps, 2)
-
-
-@dataclass(frozen=True)
-class LatencySettings:
-    """`rlpd-robot bench latency`.
-
-    Attributes:
-        rounds: questions to the echo and to the policy server, each.
-        seconds: of the control loop, at each rate, alone and loaded [s].
-    """
-
-    rounds: int = 10_000
-    seconds: float = 10.0
-
-    def __post_init__(self) -> None:
-        _at_least("latency.rounds", self.rounds, 1)
-        if not 0 < self.seconds <= 3600:
-            raise ConfigError("latency.seconds", self.seconds, "above 0 and at most 3600")
-
-
-@dataclass(frozen=True)
-class ChaosSettings:
-    """`rlpd-robot bench chaos`.
-
-    Attributes:
-        faults: over the run in lock-step and the one by the wall clock together.
-        recovery_s: longest time from the end of a fault until a transition executed after it is committed [s].
-        folder: where the runs, their books and their logs stay; none: they are deleted.
-    """
-
-    faults: int = 72
-    recovery_s: float = 180.0
-    folder: str | None = None
-
-    def __post_init__(self) -> None:
-        _at_least("chaos.faults", self.faults, 1)
-        if not 0 < self.recovery_s < math.inf:
-            raise ConfigError("chaos.recovery_s", self.recovery_s, "a positive time in seconds")
-
-
-@dataclass(frozen=True)
-class RecordChaosSettings:
-    """`rlpd-robot bench record-chaos`.
-
-    Attributes:
-        kills: of a recorder.
-        seconds: longest time from a recorder's first episode to its death [s].
-        steps: of an episode.
-        timed: whether an undisturbed recorder is timed afterwards.
-        folder: where store, logs and the robot's book stay; none: they are deleted.
-    """
-
-    kills: int = 50
-    seconds: float = 1.5
-    steps: int = 20
-    timed: bool = True
-    folder: str | None = None
-
-    def __post_init__(self) -> None:
-        _at_least("record_chaos.kills", self.kills, 1)
-        _at_least("record_chaos.steps", self.steps, 1)
-        if not 0 < self.seconds <= 60:
-            raise ConfigError("record_chaos.seconds", self.seconds, "above 0 and at most 60")
-
-
-@dataclass(frozen=True)
-class RosbridgeSettings:
-    """`rlpd-robot bench rosbridge`.
-
-    Attributes:
-        seconds: of commands and states at the robot's rate [s].
-        cuts: of the link, one after another; one in ten leaves it silent, one in ten gives back late what it held.
-    """
-
-    seconds: float = 30.0
-    cuts: int = 200
-
-    def __post_init__(self) -> None:
-        _at_least("rosbridge.cuts", self.cuts, 0)
-        if not 0 < self.seconds <= 3600:
-            raise ConfigError("rosbridge.seconds", self.seconds, "above 0 and at most 3600")
 
 
 Recipe = Mapping[str, Any]
@@ -429,13 +311,3 @@ class Settings:
     def pinned_version(self) -> int | None:
         """The policy that a person chose to act, whatever the learner publishes; None: the newest."""
         return None if self.policy == "latest" else int(self.policy.removeprefix("pin:"))
-
-
-def _at_least(key: str, value: float, low: float) -> None:
-    if not value >= low:
-        raise ConfigError(key, value, f"at least {low}")
-
-
-def _seed(key: str, value: int) -> None:
-    if not 0 <= value < 1 << 31:
-        raise ConfigError(key, value, f"between 0 and {(1 << 31) - 1}")
