@@ -129,7 +129,7 @@ def test_every_key_of_the_settings_may_be_set() -> None:
         ("agent.layer_norm=maybe", "Setting 'agent.layer_norm' must be true or false. Received 'maybe'."),
         ("robot.driver=3", "Setting 'robot.driver' must be a mapping. Received 3."),
         ("agent.utd=0", "Setting 'agent.utd' must be a whole number of at least 1. Received 0."),
-        ("link=nope", "Setting 'link' must be one of local. Received 'nope'."),
+        ("link=nope", "Setting 'link' must be one of compose, local. Received 'nope'."),
         ("run.seed", "Setting 'run.seed' must be written as key=value. Received 'run.seed'."),
         ("--seed=1", "Setting '--seed' must be written as key=value. Received '--seed=1'."),
         ("run.seed=[", "Setting 'run.seed' must be written as key=value. Received 'run.seed=['."),

@@ -100,6 +100,7 @@ def _head(run: RunRecord, title: str) -> str:
 def _tiles(run: RunRecord) -> list[str]:
     delivery, actor = section(run.summary, "delivery"), section(run.summary, "actor")
     lost, duplicated = number(delivery, "lost"), number(delivery, "duplicated")
+    waiting = known(number(delivery, "waiting"), lambda v: f"{count(v)} in the journal, " if v else "")
     late = number(section(actor, "lateness_ms"), "p99")
     misses, target = number(actor, "deadline_misses"), number(run.summary, "utd_target")
     lockstep = actor.get("lockstep") is True
@@ -113,7 +114,10 @@ def _tiles(run: RunRecord) -> list[str]:
         known(
             number(delivery, "committed"),
             lambda v: tile(
-                "Delivered", count(v), f"{count(lost)} lost, {count(duplicated)} twice", bool(lost or duplicated)
+                "Delivered",
+                count(v),
+                f"{waiting}{count(lost)} lost, {count(duplicated)} twice",
+                bool(lost or duplicated),
             ),
         ),
         tile("Control loop", "lock-step", "paced by the learner, no deadlines")

@@ -8,6 +8,7 @@ from typing import Any
 from rlpd_robot.data.demo_store import DemoStore, StoreSummary
 from rlpd_robot.run.evaluate import Evaluation
 from rlpd_robot.run.settings import Settings
+from rlpd_robot.wire.journal_file import scan
 
 
 def summarise(
@@ -53,7 +54,7 @@ def summarise(
             "deadline_misses": int(actor["deadline_misses"]),
             "lockstep": bool(actor["lockstep"]),
         },
-        "delivery": delivery(directory / "live.zarr", int(actor["steps"])),
+        "delivery": delivery(directory / "live.zarr", int(actor["steps"]), directory / "actor" / "journal"),
         "policy": {
             "published": learner["published"],
             "age_s": {q: actor[f"policy_age_s_{q}"] for q in ("p50", "p99")},
@@ -63,12 +64,16 @@ def summarise(
     }
 
 
-def delivery(live: Path, sent: int) -> dict[str, int]:
+def delivery(live: Path, sent: int, journal: Path) -> dict[str, int]:
     """Executed transitions against those in the store, each identified by (boot, sequence).
+
+    Those that only the actor's journal has are waiting, not lost: by the wall clock it acts on while a learner catches
+    up, and `resume=auto` takes them in.
 
     Args:
         live: the run's store.
         sent: by the last actor; those before it executed as far as the highest sequence that the store has of each.
+        journal: the actor's, of which nobody writes any more.
     """
     rows, boot = 0, ""
     known: set[tuple[str, int]] = set()
@@ -77,10 +82,12 @@ def delivery(live: Path, sent: int) -> dict[str, int]:
         known.update((episode.boot, n) for n in range(episode.first_sequence, episode.next_sequence))
     before = sum(end for name, end in DemoStore.open(live).next_sequences().items() if name != boot)
     executed = before + sent
+    waiting = {(file.boot, n) for file in scan(journal) for n in range(file.first, file.after[0])} - known
     return {
         "sent": executed,
         "committed": len(known),
-        "lost": executed - len(known),
+        "waiting": len(waiting),
+        "lost": executed - len(known) - len(waiting),
         "duplicated": rows - len(known),
     }
 

@@ -93,6 +93,10 @@ def _film(settings: Settings, build: Build, task: Task) -> str | None:
     return None
 
 
+def _waiting(delivery: dict[str, int]) -> str:
+    return f"{delivery['waiting']} wait in the actor's journal, " if delivery["waiting"] else ""
+
+
 def _closing_words(summary: dict[str, Any], result: Evaluation, directory: Path) -> str:
     delivery = summary["delivery"]
     return "\n".join(
@@ -102,7 +106,7 @@ def _closing_words(summary: dict[str, Any], result: Evaluation, directory: Path)
             f"  learning    {summary['env_steps']} transitions, {summary['critic_updates']} critic updates, "
             f"UTD {summary['utd_realised']:.2f} of {summary['utd_target']}, {summary['wall_s']:.0f} s",
             f"  delivery    {delivery['sent']} executed, {delivery['committed']} committed, "
-            f"{delivery['lost']} lost, {delivery['duplicated']} duplicated",
+            f"{_waiting(delivery)}{delivery['lost']} lost, {delivery['duplicated']} duplicated",
             f"  report      {directory / 'report.html'}",
         )
     )

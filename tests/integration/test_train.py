@@ -58,7 +58,7 @@ def test_the_summary_is_complete_and_right(door: Path) -> None:
     assert summary["actor"]["lateness_ms"].keys() == {"p50", "p99", "p999"}
     assert summary["actor"]["deadline_misses"] == 0
     assert summary["actor"]["lockstep"] is True
-    assert summary["delivery"] == {"sent": 320, "committed": 320, "lost": 0, "duplicated": 0}
+    assert summary["delivery"] == {"sent": 320, "committed": 320, "waiting": 0, "lost": 0, "duplicated": 0}
     assert summary["policy"]["published"] == 13  # at the start, with each block, at the end
     assert summary["policy"]["age_s"].keys() == {"p50", "p99"}
     assert summary["learner"]["compile_s"] > 0

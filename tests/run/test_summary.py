@@ -1,4 +1,5 @@
 import json
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from rlpd_robot.robot.episode import EpisodeSummary
 from rlpd_robot.run.evaluate import Evaluation
 from rlpd_robot.run.settings import EvalSettings, RunSettings
 from rlpd_robot.run.summary import delivery, summarise
+from rlpd_robot.wire.journal import Journal
 from tests.run.point import settings
 from tests.wire.examples import problem, segment
 
@@ -86,7 +88,7 @@ def test_every_figure_has_its_place(run: Path) -> None:
             "deadline_misses": 3,
             "lockstep": False,
         },
-        "delivery": {"sent": 21, "committed": 20, "lost": 1, "duplicated": 0},
+        "delivery": {"sent": 21, "committed": 20, "waiting": 0, "lost": 1, "duplicated": 0},
         "policy": {"published": 4, "age_s": {"p50": 0.2, "p99": 0.4}},
         "learner": {"compile_s": 7.5, "compiles": 1},
         "video": None,
@@ -113,14 +115,24 @@ def test_the_verdict_sets_the_policy_against_the_demonstrations(
 
 
 def test_delivery_is_counted_on_disk(run: Path) -> None:
-    assert delivery(run / "live.zarr", sent=3) == {"sent": 20, "committed": 20, "lost": 0, "duplicated": 0}
+    found = delivery(run / "live.zarr", 3, run / "actor" / "journal")
+    assert found == {"sent": 20, "committed": 20, "waiting": 0, "lost": 0, "duplicated": 0}
+
+
+def test_what_only_the_actors_journal_has_is_waiting_and_not_lost(run: Path) -> None:
+    with closing(Journal(run / "actor" / "journal", budget_mb=10)) as journal:
+        journal.begin("boot-b", 1, "spec")
+        journal.append(segment("boot-b", first=1, n=5, ending=""))  # two of them are in the store
+    found = delivery(run / "live.zarr", 7, run / "actor" / "journal")  # sequence 6 is nowhere
+    assert found == {"sent": 24, "committed": 20, "waiting": 3, "lost": 1, "duplicated": 0}
 
 
 def test_a_transition_that_is_there_twice_shows(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The store refuses one, so it is played to the count."""
     episodes = list(DemoStore.open(run / "live.zarr").episodes())
     monkeypatch.setattr(DemoStore, "episodes", lambda _, hidden: iter([*episodes, episodes[2]]))
-    assert delivery(run / "live.zarr", sent=3) == {"sent": 20, "committed": 20, "lost": 0, "duplicated": 3}
+    found = delivery(run / "live.zarr", 3, run / "actor" / "journal")
+    assert found == {"sent": 20, "committed": 20, "waiting": 0, "lost": 0, "duplicated": 3}
 
 
 def test_it_is_json(run: Path) -> None:
