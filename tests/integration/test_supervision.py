@@ -38,19 +38,15 @@ def steps(run: Path) -> int:
     return int(row(run).get("env_steps") or 0)
 
 
-@pytest.mark.parametrize(
-    ("number", "words"),
-    [
-        (signal.SIGKILL, "killed by SIGKILL; starts again in "),
-        (signal.SIGSTOP, "was killed, since it hung: suspended (SIGSTOP); starts again in "),
-    ],
-)
-def test_each_process_is_named_and_started_again_and_nothing_is_lost(
-    train: Start, number: signal.Signals, words: str
-) -> None:
+KILLED = (signal.SIGKILL, "killed by SIGKILL; starts again in ")
+HUNG = (signal.SIGSTOP, "was killed, since it hung: suspended (SIGSTOP); starts again in ")
+
+
+def test_each_process_is_named_and_started_again_and_nothing_is_lost(train: Start) -> None:
+    """The other pairs of process and signal befall the runs of `test_chaos.py`."""
     verb, run = train("run.env_steps=900", *QUICK)
     verb.until(lambda: steps(run) > 50)
-    for name in ("actor", "sim", "learner"):
+    for name, (number, words) in (("actor", KILLED), ("sim", KILLED), ("learner", HUNG), ("actor", HUNG)):
         pid, told, before = children_of(verb.process.pid)[name], len(events(run)), steps(run)
         os.kill(pid, number)
         verb.until(lambda w=words, t=told: any(text.startswith(w) for text in events(run)[t:]))
@@ -61,9 +57,9 @@ def test_each_process_is_named_and_started_again_and_nothing_is_lost(
     assert summary["env_steps"] == 900
     assert summary["delivery"]["lost"] == summary["delivery"]["duplicated"] == 0
     assert summary["delivery"]["committed"] >= 900
-    if number == signal.SIGKILL:  # with so short a patience, an actor that waits for a dead robot may be killed too
-        helped = ("armed after its stand-in was started again", "was killed, since it hung")
-        assert any(text.startswith(helped) for text in events(run))
+    # With so short a patience, an actor that waits for a dead robot may be killed too.
+    helped = ("armed after its stand-in was started again", "was killed, since it hung")
+    assert any(text.startswith(helped) for text in events(run))
     assert children_of(verb.process.pid) == {}
 
 
@@ -87,7 +83,7 @@ def test_a_second_ctrl_c_ends_at_once(train: Start) -> None:
     verb.until(lambda: steps(run) > 50)
     children = children_of(verb.process.pid)
     assert children.keys() == {"sim", "learner", "actor"}
-    os.kill(children["actor"], signal.SIGSTOP)  # it cannot end in order
+    suspend(children["actor"])  # it cannot end in order
     verb.interrupt()
     verb.until(lambda: pending(children["actor"], signal.SIGTERM))
     verb.interrupt()
@@ -101,12 +97,18 @@ def test_ctrl_c_ends_a_suspended_process_too_and_keeps_what_the_others_have(trai
     verb, run = train("run.env_steps=1000000")
     verb.until(lambda: steps(run) > 50)
     children = children_of(verb.process.pid)
-    os.kill(children["actor"], signal.SIGSTOP)
+    suspend(children["actor"])
     verb.interrupt()
     assert verb.ends() == 130
     assert f"Stopped by a person; everything executed until then is in {run / 'live.zarr'}." in verb.text
     wait_until(lambda: all(is_gone(pid) for pid in children.values()))
     assert read_json(run / "learner.json")["env_steps"] > 50  # the learner could still commit and say how it went
+
+
+def suspend(pid: int) -> None:
+    """Until it has taken effect: a signal that comes just before would be delivered first."""
+    os.kill(pid, signal.SIGSTOP)
+    wait_until(lambda: Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T")
 
 
 def pending(pid: int, number: signal.Signals) -> bool:
