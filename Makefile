@@ -11,7 +11,7 @@ run: $(VENV)/run.stamp  ## learn to open a door: stand-in, actor and learner, th
 	$(BIN)/rlpd-robot train experiment=$(EXPERIMENT) run.seed=$(SEED)
 
 test: $(VENV)/dev.stamp  ## all tests
-	$(BIN)/pytest -q --numprocesses auto --dist loadfile
+	$(BIN)/pytest -q --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/dev.stamp  ## style, types, import rules
 	$(BIN)/ruff check .
