@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +17,8 @@ from rlpd_robot.run.stopping import SUPERVISOR
 
 _LAST_WORDS = 600  # characters at most that the end of a child is reported with
 _END = 8000  # bytes at the end of its log in which they are looked for
+
+_SENTENCE = re.compile(r"rlpd-robot [a-z-]+: .*")
 
 _alive: "set[Child]" = set()
 
@@ -143,7 +146,9 @@ class Child:
             log.seek(max(self._log_start, size - _END))
             text = log.read().decode(errors="replace").strip()
         lines = text.splitlines() or [""]
-        last = next((line for line in reversed(lines) if line.startswith("rlpd-robot ")), lines[-1])
+        # Another thread's traceback may have put its own indentation before the sentence.
+        said = (_SENTENCE.search(line) for line in reversed(lines))
+        last = next((found[0] for found in said if found), lines[-1])
         return last[-_LAST_WORDS:]
 
     def note_end(self) -> None:

@@ -90,6 +90,10 @@ def test_all_share_one_time_and_end_in_order(child_of, tmp_path: Path) -> None:
             "print('rlpd-robot actor: the disk refuses\\nException in thread 2\\nOSError'); raise SystemExit(1)",
             "Process 'actor' ended (1). Last words: rlpd-robot actor: the disk refuses",
         ),
+        (  # another thread's traceback has begun its line
+            "print('    rlpd-robot learner: the disk refuses\\nself.write(data)\\nOSError'); raise SystemExit(1)",
+            "Process 'actor' ended (1). Last words: rlpd-robot learner: the disk refuses",
+        ),
         (
             "import sys; sys.stdout.buffer.write(b'\\xff' + 100_000 * b'x')",
             f"Process 'actor' ended (0). Last words: {600 * 'x'}",

@@ -123,8 +123,13 @@ def test_a_restarted_learner_gets_what_it_had_not_committed(learn, connect, jour
     learner = learn(address, disk)
     wait_until(lambda: learner.work() or learner.committed(BOOT) == 25)
     assert learner.sequences() == list(range(25))
-    assert learner.intake.stats()["duplicates"] == 0
-    assert uplink.stats()["sent_again"] in (10, 15)  # the last may have left before the connection was known to be dead
+    # A greeting that was repeated, since the learner took its time, is answered twice, and all is sent again.
+    duplicates = learner.intake.stats()["duplicates"]
+    assert duplicates in (0, 15)
+    assert uplink.stats()["sent_again"] - duplicates in (
+        10,
+        15,
+    )  # the last may have left before the connection was known to be dead
 
 
 def test_a_segment_lost_on_the_way_is_noticed_by_the_next_heartbeat(connect):
