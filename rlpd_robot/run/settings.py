@@ -152,6 +152,7 @@ class EvalSettings:
         min_success: share of solved episodes from which the run counts as learned [0..1].
         policy: file to evaluate; none: the run's own.
         film: whether to make a video where the robot's settings say how.
+        report: whether to draw the curves and write the report; without, nothing needs matplotlib.
     """
 
     episodes: int = 20
@@ -159,6 +160,7 @@ class EvalSettings:
     min_success: float = 0.8
     policy: str | None = None
     film: bool = True
+    report: bool = True
 
     def __post_init__(self) -> None:
         at_least("eval.episodes", self.episodes, 1)

@@ -18,7 +18,7 @@ from rlpd_robot.run.local_run import LocalRun
 from rlpd_robot.run.metrics import append_event, elapsed_s, wall_before_s
 from rlpd_robot.run.preflight import Plan, preflight
 from rlpd_robot.run.processes import kill_all
-from rlpd_robot.run.report import write_report
+from rlpd_robot.run.report import REPORT, write_report
 from rlpd_robot.run.settings import Settings
 from rlpd_robot.run.stopping import stop_on_signals
 from rlpd_robot.run.summary import summarise
@@ -72,8 +72,9 @@ def finish(settings: Settings, build: Build, plan: Plan, result: Evaluation, wal
     video = _film(settings, build, plan.task)
     summary = summarise(settings, plan.task.name, plan.demos, result, wall_s, video)
     (directory / "summary.json").write_text(json.dumps(summary, indent=1))
-    write_report(directory)
-    print(_closing_words(summary, result, directory))
+    if settings.eval.report:
+        write_report(directory)
+    print(_closing_words(summary, result, directory / REPORT if settings.eval.report else directory))
     return 0 if summary["learned"] else 1
 
 
@@ -97,7 +98,7 @@ def _waiting(delivery: dict[str, int]) -> str:
     return f"{delivery['waiting']} wait in the actor's journal, " if delivery["waiting"] else ""
 
 
-def _closing_words(summary: dict[str, Any], result: Evaluation, directory: Path) -> str:
+def _closing_words(summary: dict[str, Any], result: Evaluation, report: Path) -> str:
     delivery = summary["delivery"]
     return "\n".join(
         (
@@ -107,6 +108,6 @@ def _closing_words(summary: dict[str, Any], result: Evaluation, directory: Path)
             f"UTD {summary['utd_realised']:.2f} of {summary['utd_target']}, {summary['wall_s']:.0f} s",
             f"  delivery    {delivery['sent']} executed, {delivery['committed']} committed, "
             f"{_waiting(delivery)}{delivery['lost']} lost, {delivery['duplicated']} duplicated",
-            f"  report      {directory / 'report.html'}",
+            f"  report      {report}",
         )
     )

@@ -18,7 +18,7 @@ DEADLINE_S = 800.0  # of a machine that is busy with other things
 
 @pytest.mark.timeout(DEADLINE_S + 60)
 def test_a_short_storm_loses_nothing(tmp_path: Path, demos: Path) -> None:
-    words = ["experiment=point", f"run.demos={demos}", "chaos.faults=10", "chaos.recovery_s=120", "run.seed=1"]
+    words = ["experiment=point", f"run.demos={demos}", "chaos.faults=11", "chaos.recovery_s=120", "run.seed=1"]
     words.append(f"chaos.folder='{tmp_path / 'Läufe der 1'}'")  # a space, and a letter beyond ASCII
     done = subprocess.run(
         [sys.executable, "-m", "rlpd_robot", "bench", "chaos", "--json", *words],
@@ -34,7 +34,7 @@ def test_a_short_storm_loses_nothing(tmp_path: Path, demos: Path) -> None:
         {"lost": [], "duplicated": [], "torn": [], "unrecovered": []},
         [],
     ), done.stderr
-    assert report["faults"] == 10
+    assert report["faults"] == 11
     for phase in report["phases"].values():
         assert phase["consumed"] == phase["committed"] > 0
         assert phase["critic_updates"] == 2 * phase["committed"]
@@ -42,5 +42,5 @@ def test_a_short_storm_loses_nothing(tmp_path: Path, demos: Path) -> None:
     assert report["seen_s"]["max"] > 0
     assert report["journal_ms"]["p99"] >= report["journal_ms"]["p50"] > 0
     last = done.stderr.splitlines()[-1]
-    pattern = r"faults=10 executed=\d+ committed=\d+ lost=0 duplicated=0 torn=0 unrecovered=0"
+    pattern = r"faults=11 executed=\d+ committed=\d+ lost=0 duplicated=0 torn=0 unrecovered=0"
     assert re.fullmatch(pattern, last), last

@@ -35,8 +35,8 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two runs on the door, "a" and "b", of the same settings and seed."""
     root = tmp_path_factory.mktemp("door")
     demos = make_demos(root / "demos.zarr", SimDriver("door"), make_task("door"), episodes=1)
-    for name in "ab":
-        words = ["train", "experiment=adroit_door_quick", *TINY, f"run.demos={demos}", f"run.root={root}"]
+    for name, report in (("a", "eval.report=true"), ("b", "eval.report=false")):
+        words = ["train", "experiment=adroit_door_quick", *TINY, f"run.demos={demos}", f"run.root={root}", report]
         status, text = run_verb([*words, f"run.name={name}", *link_words()], root / f"{name}.log")
         assert status == 1, text  # it cannot have learned
         assert "Did not learn: 0 % of evaluation episodes solved, 80 % wanted." in text
@@ -72,6 +72,7 @@ def test_a_run_leaves_what_it_promises(door: Path) -> None:
     assert names >= {"metrics.jsonl", "episodes.jsonl", "events.jsonl", "tensorboard", "logs"}
     assert {path.name for path in (door / "a" / "logs").iterdir()} == {"sim.log", "learner.log", "actor.log"}
     assert list((door / "a" / "actor" / "journal").glob("*.journal")) == []  # all of it was acknowledged
+    assert not (door / "b" / "report.html").exists()  # as it was asked
 
 
 def test_what_a_learner_compiled_is_kept_for_the_next(door: Path) -> None:
