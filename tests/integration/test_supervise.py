@@ -35,7 +35,7 @@ def test_it_is_started_again_and_told_well_or_not(tmp_path: Path, capsys: pytest
         sim.until(lambda: (again := read_record(run, "sim")) and again.pid != first.pid and health_of(run, "sim").well)
         assert "ERROR sim: killed by SIGKILL; starts again" in sim.text
         assert "started again (1)" in events(run)
-        assert sim.text.count("\nstand-in of robot") == 1  # the second; what it prints is seen here, too
+        sim.until(lambda: sim.text.count("\nstand-in of robot") == 1)  # the second; what it prints is seen here, too
         assert (run / "logs" / "sim.log").read_text().count("stand-in of robot 'point'") == 2
 
         sim.process.send_signal(signal.SIGTERM)
