@@ -61,7 +61,7 @@ def check(place: Place) -> None:
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that all is taken away
     place.up()
-    for name in ("sim", "learner", "actor"):
+    for name in ("sim", "learner", "actor", "dashboard"):
         wait(f"{name} is well", lambda name=name: place.healthy(name))
     learns(place, 0)
     say(place.tool("status", f"runs/{RUN}")[1])
@@ -69,7 +69,8 @@ def check(place: Place) -> None:
     reached = kill_and_recover(place, "learner", place.kill_container, "its container")
     reached = kill_and_recover(place, "actor", place.kill_container, "its container", reached)
     kill_and_recover(place, "sim", place.kill_process, "its process", reached)
-    for name in ("actor", "learner", "sim"):
+    assert place.healthy("dashboard"), "the dashboard does not answer after all that"
+    for name in ("dashboard", "actor", "learner", "sim"):
         seconds = place.stop(name)
         say(f"{name} ended in order within {seconds:.1f} s")
     delivered_once(place)

@@ -248,7 +248,8 @@ class Processes:
     def _on_loopback(self, words: Sequence[str], secrets: Path) -> list[str]:
         """Without the network's names: everybody is on this machine's loopback, with the keys all the same."""
         kept = [word.replace("tcp://*:", "tcp://127.0.0.1:") for word in words if word != "link=compose"]
-        return [*kept, f"link.keys={secrets}"] if kept != list(words) else kept
+        kept = [word.replace("host=0.0.0.0", "host=127.0.0.1") for word in kept]
+        return [*kept, f"link.keys={secrets}"] if "link=compose" in words else kept
 
     def _program(self) -> list[str]:
         return [sys.executable, "-m", "rlpd_robot"]

@@ -29,6 +29,7 @@ usage: rlpd-robot VERB [key=value …]
   unpin            have the running actor take the newest policy again
   status [RUN]     what runs where and how well, rates, last faults; --json; --check=actor: 0 when it is well
   logs [RUN]       what the processes of a run have printed; -f: go on
+  dashboard        the runs of this machine, live, in a browser (docs/dashboard.md)
   supervise VERB   actor, learner, sim or serve, started again when it dies or hangs: for containers and services
   robot-init ADDRESS NAME   write a first robot file and first limits from a running robot; nothing moves
   dry-run          everything that can go wrong, tried on a stand-in before metal moves: go, or no go and why
@@ -235,6 +236,29 @@ def _logs(words: list[str]) -> int:
     return run_logs(words)
 
 
+def _dashboard(words: list[str]) -> int:
+    from rlpd_robot.run.saying import say
+
+    if words == ["--check"]:  # as a health check asks, several times a minute: without Hydra
+        from rlpd_robot.run.dashboard.check import check
+        from rlpd_robot.run.dashboard.settings import DashboardSettings
+
+        return check(DashboardSettings(), say)
+    from rlpd_robot.config import load
+
+    settings, text = load("dashboard", [word for word in words if word not in ("--cfg", "--check")])
+    if "--cfg" in words:
+        return _show(text)
+    from rlpd_robot.run.dashboard.check import check
+    from rlpd_robot.run.dashboard.dashboard import run_dashboard
+    from rlpd_robot.run.stopping import stop_on_signals
+
+    if "--check" in words:
+        return check(settings.dashboard, say)
+    links_given = any(word.lstrip("+~").partition("=")[0].partition(".")[0] == "link" for word in words)
+    return run_dashboard(settings, links_given, stop_on_signals(), say)
+
+
 def _supervise(words: list[str]) -> int:
     from rlpd_robot.run.supervise import VERBS, supervise
 
@@ -381,6 +405,7 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "unpin": _word("unpin"),
     "status": _status,
     "logs": _logs,
+    "dashboard": _dashboard,
     "supervise": _supervise,
     "doctor": _doctor,
     "dry-run": _dry_run,

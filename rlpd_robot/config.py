@@ -39,6 +39,7 @@ from rlpd_robot.run.bench_settings import (
     RecordChaosSettings,
     RosbridgeSettings,
 )
+from rlpd_robot.run.dashboard.settings import DashboardSettings
 from rlpd_robot.run.doctor.settings import DoctorSettings
 from rlpd_robot.run.dry_run.settings import DryRunSettings
 from rlpd_robot.run.record_settings import RecordSettings
@@ -132,6 +133,7 @@ _GROUPS = {
     "collect": CollectSettings,
     "record": RecordSettings,
     "serve": ServeSettings,
+    "dashboard": DashboardSettings,
     "fuzz": FuzzSettings,
     "import_fuzz": ImportFuzzSettings,
     "import_bench": ImportBenchSettings,

@@ -14,13 +14,19 @@ _EVENTS_KEPT = 20
 
 
 class LiveState:
-    """The newest value of every metric, every episode's return, and the last events. `look` reads what is new."""
+    """The newest value of every metric, every episode's return, and the last events. `look` reads what is new.
 
-    def __init__(self, run_dir: Path, clock: Clock) -> None:
+    Args:
+        run_dir: the run's directory; it may still be empty, or missing.
+        clock: for elapsed time.
+        most: bytes read of each file in one look; None: all there is.
+    """
+
+    def __init__(self, run_dir: Path, clock: Clock, most: int | None = None) -> None:
         self._clock = clock
-        self._metrics = Tail(run_dir / METRICS)
-        self._episodes = Tail(run_dir / EPISODES)
-        self._events = Tail(run_dir / EVENTS)
+        self._metrics = Tail(run_dir / METRICS, most)
+        self._episodes = Tail(run_dir / EPISODES, most)
+        self._events = Tail(run_dir / EVENTS, most)
         self._start = self._last_row = clock.now()
         self._progress: deque[tuple[float, float]] = deque()
         self.row: dict[str, Any] = {}
@@ -37,8 +43,7 @@ class LiveState:
         for row in rows:
             self._take(row)
         for episode in episodes:
-            self.returns.append(number(episode, "normalized_return", 0.0))
-            self.successes += bool(episode.get("success"))
+            self._take_episode(episode)
         for event in events:
             self.events.append(event)
             self.errors += event.get("severity") == "error"
@@ -79,6 +84,10 @@ class LiveState:
         if steps_1 <= steps_0 or wall_1 <= wall_0:
             return math.nan
         return max(0.0, left * (wall_1 - wall_0) / (steps_1 - steps_0))
+
+    def _take_episode(self, episode: dict[str, Any]) -> None:
+        self.returns.append(number(episode, "normalized_return", 0.0))
+        self.successes += bool(episode.get("success"))
 
     def _take(self, row: dict[str, Any]) -> None:
         self.row.update(row)

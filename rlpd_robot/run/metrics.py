@@ -225,10 +225,15 @@ def _plain(key: str, value: Any) -> str | bool | int | float | None:
 
 
 class Tail:
-    """Reads what was appended to a JSON-lines file since the last look; complete lines only."""
+    """Reads what was appended to a JSON-lines file since the last look; complete lines only.
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    Args:
+        path: of the file; it may not be there yet.
+        most: bytes read in one look, so that a long file comes in parts; None: all there is.
+    """
+
+    def __init__(self, path: Path, most: int | None = None) -> None:
+        self._path, self._most = path, most
         self._offset = 0
 
     def new(self) -> list[dict[str, Any]]:
@@ -241,10 +246,12 @@ class Tail:
                 if os.fstat(file.fileno()).st_size < self._offset:
                     self._offset = 0
                 file.seek(self._offset)
-                data = file.read()
+                data = file.read(self._most)
         except FileNotFoundError:
             return []
         complete = data[: data.rfind(b"\n") + 1]
+        if not complete and len(data) == self._most:
+            complete = data  # no line of ours is that long
         self._offset += len(complete)
         return [line for text in complete.splitlines() if (line := _parse(text)) is not None]
 

@@ -22,6 +22,7 @@ from rlpd_robot.run.bench_settings import (
     RosbridgeSettings,
 )
 from rlpd_robot.run.bounds import at_least, check_seed
+from rlpd_robot.run.dashboard.settings import DashboardSettings
 from rlpd_robot.run.doctor.settings import DoctorSettings
 from rlpd_robot.run.dry_run.settings import DryRunSettings
 from rlpd_robot.run.realtime import MAX_PRIORITY
@@ -278,6 +279,7 @@ class Settings:
     collect: CollectSettings = field(default_factory=CollectSettings)
     record: RecordSettings = field(default_factory=RecordSettings)
     serve: ServeSettings = field(default_factory=ServeSettings)
+    dashboard: DashboardSettings = field(default_factory=DashboardSettings)
     fuzz: FuzzSettings = field(default_factory=FuzzSettings)
     import_fuzz: ImportFuzzSettings = field(default_factory=ImportFuzzSettings)
     import_bench: ImportBenchSettings = field(default_factory=ImportBenchSettings)

@@ -37,11 +37,14 @@ def status_of(directory: Path | None, address: str, ask: Ask) -> dict[str, Any]:
         ask: the actor.
     """
     status: dict[str, Any] = {"version": own_version(), "directory": None, "actor": _actor(address, ask)}
-    if directory is None:
-        return status
+    return status if directory is None else status | written(directory)
+
+
+def written(directory: Path) -> dict[str, Any]:
+    """The part of it that a run's directory tells by itself."""
     rows, events = tail(directory / METRICS), tail(directory / EVENTS)
     ended = read_status(directory)
-    return status | {
+    return {
         "directory": str(directory),
         "run": directory.resolve().name,
         "processes": {name: _process(directory, name, events) for name in names_in(directory)},

@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-from rlpd_robot.errors import ConfigError, DataError
+from rlpd_robot.errors import ConfigError
 from rlpd_robot.run.health import Health, health_of
 
 if TYPE_CHECKING:
@@ -64,11 +64,12 @@ def run_status(words: Sequence[str], load: Load) -> int:
         return 2
     if asked.check is not None:
         return _check(asked, asked.check, load)
+    from rlpd_robot.run.run_links import links_of
     from rlpd_robot.run.status import lines_of, status_of
 
     settings = load(asked.settings) if asked.settings else None
     directory = _directory(asked.run, settings)
-    link = settings.link if settings is not None else _link_of(directory)
+    link = settings.link if settings is not None else links_of(directory)
     status = status_of(directory, link.control, lambda: _ask(link))
     if asked.json:
         print(json.dumps(status, indent=1, allow_nan=False))
@@ -122,23 +123,6 @@ def _newest() -> Path | None:
     from rlpd_robot.run.newest_run import newest_run
 
     return newest_run(ROOT)
-
-
-def _link_of(directory: Path | None) -> "LinkSettings":
-    """The links as the run's learner or `train` was given them; the usual ones where nothing tells."""
-    import yaml  # type: ignore[import-untyped]
-
-    from rlpd_robot.wire.settings import LinkSettings
-
-    path = directory / "config.yaml" if directory is not None else None
-    try:
-        data: Any = yaml.safe_load(path.read_text()) if path is not None and path.is_file() else {}
-        return LinkSettings(**(data or {}).get("link", {}))
-    except (yaml.YAMLError, AttributeError, TypeError, ConfigError) as error:
-        problem = " ".join(str(error).split())
-        raise DataError(
-            str(path), f"its links cannot be read ({problem})", "the file that the run has written"
-        ) from error
 
 
 def _ask(link: "LinkSettings") -> str:

@@ -50,6 +50,7 @@ DIALS = {
     "record": {"link.robot"},
     "dry-run": set(),
     "status": {"link.control"},
+    "dashboard": set(),
 }
 
 
@@ -84,7 +85,9 @@ def test_the_profiles_are_there() -> None:
     profiles = {profile for service in SERVICES.values() for profile in service.profiles}
     assert profiles == {"sim", "robot", "rosbridge", "record", "dry-run", "tools"}
     assert all(service.profiles for service in SERVICES.values())  # nothing starts that was not asked for
-    assert {name for name, service in SERVICES.items() if "sim" in service.profiles} == {"sim", "learner", "actor"}
+    assert {name for name, service in SERVICES.items() if "sim" in service.profiles} == {
+        *("sim", "learner", "actor", "dashboard")
+    }
 
 
 @pytest.mark.parametrize("name", sorted(SERVICES))
@@ -92,13 +95,16 @@ def test_no_service_can_do_more_than_it_must(name: str) -> None:
     service = DATA["services"][name]
     assert "privileged" not in service
     assert "cap_add" not in service
-    assert "ports" not in service
+    assert service.get("ports", []) == (["127.0.0.1:8420:8420"] if name == "dashboard" else [])
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert service["user"] == "1000:1000"
     assert service["read_only"] is True
     assert service.get("network_mode", "bridge") in ("host", "none", "bridge")
-    if "network_mode" not in service:
+    if name == "dashboard":  # it alone reaches the host, and nothing of ours
+        assert service["networks"] == ["view"]
+        assert service["volumes"] == ["runs:/data/runs:ro"]
+    elif "network_mode" not in service:
         assert service["networks"] == ["links"]
         assert DATA["networks"]["links"]["internal"] is True
 
@@ -126,7 +132,7 @@ def test_the_words_of_a_service_make_settings(name: str) -> None:
             assert host in SERVICES
             assert key in LISTENS[host]
     else:  # alone with itself
-        assert DATA["services"][name].get("network_mode") == "none" or verb == "status"
+        assert DATA["services"][name].get("network_mode") == "none" or verb in ("status", "dashboard")
     if verb in SUPERVISED:
         assert SERVICES[name].restarts
 
@@ -135,7 +141,7 @@ def test_the_words_of_a_service_make_settings(name: str) -> None:
 def test_a_service_is_given_the_keys_of_its_links_and_no_others(name: str) -> None:
     verb, _ = words_of(name)
     keys = settings_of(name).link.keys
-    assert keys == (None if verb == "dry-run" else "/run/secrets")
+    assert keys == (None if verb in ("dry-run", "dashboard") else "/run/secrets")
     wanted = set()
     for key in LISTENS.get(verb, ()):
         own, other = ENDS[key]
@@ -151,6 +157,9 @@ def test_a_service_is_given_the_keys_of_its_links_and_no_others(name: str) -> No
 def test_what_runs_on_is_checked_for_the_work_that_it_does(name: str) -> None:
     service = SERVICES[name]
     verb, _ = words_of(name)
+    if verb == "dashboard":
+        assert service.health == ("rlpd-robot", "dashboard", "--check")
+        return
     if verb not in SUPERVISED:
         assert not service.health
         return

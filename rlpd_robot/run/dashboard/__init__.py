@@ -1,0 +1,1 @@
+"""`rlpd-robot dashboard`: the runs of this machine, live, in a browser."""
