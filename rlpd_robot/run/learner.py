@@ -16,6 +16,7 @@ from rlpd_robot.run.checkpointer import Checkpointer
 from rlpd_robot.run.compile_cache import use_compile_cache
 from rlpd_robot.run.consumed import Rows
 from rlpd_robot.run.course import Course
+from rlpd_robot.run.diagnostics.monitor import Monitor
 from rlpd_robot.run.directory import make_directory, refuse_existing
 from rlpd_robot.run.learner_record import LearnerRecord
 from rlpd_robot.run.live_store import LiveStore
@@ -205,6 +206,8 @@ class Learner:
         writer = self._resources.enter_context(StoreWriter(self._directory / LIVE, problem))
         self._live = LiveStore(writer, writer.next_sequences, self._on_episode)
         trainer = Trainer(self._settings.agent, problem, self._demos, run.seed)
+        if self._settings.learner.diagnose_share:
+            self._record.monitor = Monitor(self._settings.agent, self._demos, self._settings.learner.diagnose_share)
         every = self._settings.learner.publish_every
         self._course = Course(trainer, every, run.env_steps, self._publisher.publish)
         self._phase = "compiling"

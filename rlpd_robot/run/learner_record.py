@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from rlpd_robot.run.diagnostics.checks import judge
+from rlpd_robot.run.diagnostics.monitor import Monitor, keyed, pace
 from rlpd_robot.run.learner_status import write_status
 from rlpd_robot.run.metrics import MetricsWriter, wall_before_s
 from rlpd_robot.run.saying import say
@@ -17,6 +19,7 @@ from rlpd_robot.types import Segment
 from rlpd_robot.wire.intake import ActorInfo
 
 _RECENT = 20  # episodes
+_LEARNING = ("learning", "finished")
 _LINE_S = 10.0  # between two lines in the terminal or the log
 
 
@@ -30,12 +33,15 @@ class LearnerRecord:
     Attributes:
         episodes: training episodes so far, those of learners before this one included.
         demo_return: the demonstrations' mean normalised return [%]; none without demonstrations.
+        monitor: looks why it does not learn; none: nothing does.
     """
 
     def __init__(self, settings: Settings, metrics: MetricsWriter) -> None:
         self._settings, self._metrics = settings, metrics
         self.episodes = 0
         self.demo_return: float | None = None
+        self.monitor: Monitor | None = None
+        self._diagnosed: dict[str, Any] = {}
         self._next_line_s = 0.0
         self._recent: deque[tuple[bool, float]] = deque(maxlen=_RECENT)
         self._start_s = time.monotonic() - wall_before_s(settings.run.directory)
@@ -72,6 +78,8 @@ class LearnerRecord:
         success = bool(episode.success.any())
         self.episodes += 1
         self._recent.append((success, solved))
+        if self.monitor is not None:
+            self.monitor.remember(episode)
         return success, solved
 
     def row(
@@ -108,14 +116,35 @@ class LearnerRecord:
         if self._recent:
             row["success_recent"] = float(np.mean([success for success, _ in self._recent]))
             row["return_recent"] = float(np.mean([solved for _, solved in self._recent]))
-        row |= {f"learner/{name}": value for name, value in trainer.metrics().items()}
+        metrics = trainer.metrics()
+        row |= {f"learner/{name}": value for name, value in metrics.items()}
         row |= {f"delivery/{name}": value for name, value in delivery.items()}
         for actor in actors.values():
             row |= {f"actor/{name}": value for name, value in actor.stats.items()}
+        if phase in _LEARNING and self.monitor is not None and self.monitor.is_due(now, force):
+            self._diagnose(self.monitor, row, trainer, metrics)
         self._metrics.row(row)
         if now >= self._next_line_s:
             self._next_line_s = now + _LINE_S
             say(_line(row))
+
+    def _diagnose(
+        self, monitor: Monitor, row: dict[str, float | str], trainer: Trainer, metrics: Mapping[str, float]
+    ) -> None:
+        """Put figures that say why it does not learn into the row, and what is out of bounds for long into an event."""
+        row |= keyed(monitor.measure(*trainer.weights(), metrics) | pace(row))
+        self._diagnosed = row
+        for text in monitor.news(row):
+            self._metrics.event("warning", "diagnostics", text)
+
+    def _diagnosis(self, monitor: Monitor) -> dict[str, Any]:
+        findings, judged = judge(self._diagnosed)
+        return {
+            "measurements": monitor.measurements,
+            "spent_s": round(monitor.spent_s, 3),
+            "checks": judged,
+            "findings": {finding.check.key: finding.text for finding in findings},
+        }
 
     def status(self, trainer: Trainer, **figures: Any) -> None:
         """Replace the status file, whole or not at all."""
@@ -131,6 +160,8 @@ class LearnerRecord:
             "agent": asdict(self._settings.agent),
             **figures,
         }
+        if self.monitor is not None:
+            status["diagnostics"] = self._diagnosis(self.monitor)
         write_status(self._settings.run.directory, status)
 
 

@@ -10,12 +10,13 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from rlpd_robot.run.diagnostics.checks import judge
 from rlpd_robot.run.live_state import LiveState, bins, count, duration, figure, known, one_line, refusals, spark
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _ASCII_BLOCKS = "._-=+*#@"
 _SILENCE_S = 10.0
-_ROWS_BUT_EVENTS = 16
+_ROWS_BUT_EVENTS = 18
 _FRAME = 15  # columns taken by the border, its padding and the labels
 _SEVERITY = {"info": "dim", "warning": "yellow", "error": "bold red"}
 _GOOD = ("running", "ready", "finished", "done", "exited 0")
@@ -68,6 +69,7 @@ class RunPanel:
             ("", Text("")),
             ("updates", self._updates()),
             ("policy", self._policy()),
+            *self._checks(),
             *self._fault(),
             ("loop", self._loop()),
             ("data", self._data()),
@@ -161,6 +163,16 @@ class RunPanel:
             known(get("actor/policy_age_s_p50"), lambda v: f"age p50 {v:.2f} s"),
             known(get("actor/policy_age_s_p99"), lambda v: f"p99 {v:.2f} s"),
         )
+
+    def _checks(self) -> list[tuple[str, Text | Table]]:
+        """Whether it learns as it should: the first of what is out of bounds, with what to try."""
+        findings, judged = judge(self._state.row)
+        if not judged:
+            return []
+        if not findings:
+            return [("checks", Text(f"{judged} of {judged} well", style="green"))]
+        more = f" ({len(findings) - 1} more in the report)" if len(findings) > 1 else ""
+        return [("checks", Text(one_line(findings[0].text) + more, style="yellow", overflow="fold"))]
 
     def _fault(self) -> list[tuple[str, Text | Table]]:
         """The latched fault with its cause, while there is one."""

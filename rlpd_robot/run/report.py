@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from rlpd_robot.files import replace_file
+from rlpd_robot.run.diagnostics.section import diagnostics_html
 from rlpd_robot.run.figures import PANELS, curves_png, panel_png
 from rlpd_robot.run.live_state import count, duration, known
 from rlpd_robot.run.page import badge, details, escape, figure, page, table, tile
@@ -26,6 +27,7 @@ _TITLES = {
     "policy": "Policy",
     "learner": "Learner",
 }
+_ELSEWHERE = ("diagnostics",)  # in a section of their own
 _LABELS = {
     "wall_s": "duration",
     "utd_target": "updates per step, target",
@@ -64,6 +66,7 @@ def report_html(run: RunRecord) -> str:
         _head(run, title),
         f'<section class="tiles">{"".join(_tiles(run))}</section>',
         _curves(run),
+        diagnostics_html(run.rows),
         _video(run),
         _tables(run),
         _evaluation(run),
@@ -175,7 +178,14 @@ def _video(run: RunRecord) -> str:
 def _tables(run: RunRecord) -> str:
     """Every value of summary.json, known to this module or not."""
     plain = {key: value for key, value in run.summary.items() if not isinstance(value, dict) and key != "verdict"}
-    cards = [("Run", plain), *((_TITLES.get(k, _words(k)), v) for k, v in run.summary.items() if isinstance(v, dict))]
+    cards = [
+        ("Run", plain),
+        *(
+            (_TITLES.get(k, _words(k)), v)
+            for k, v in run.summary.items()
+            if isinstance(v, dict) and k not in _ELSEWHERE
+        ),
+    ]
     tables = [f"<div><h3>{escape(title)}</h3>{table(_flat(values))}</div>" for title, values in cards if values]
     return f'<section><h2>Summary</h2><div class="cards">{"".join(tables)}</div></section>' if tables else ""
 

@@ -120,6 +120,7 @@ class LearnerSettings:
         checkpoint_every: transitions between two checkpoints; 0: only at the end.
         checkpoints_kept: newest checkpoints that stay on disk.
         nice: how far to let other processes go first, 0 to 19; `train` says 10 where a robot moves by the wall clock.
+        diagnose_share: of the learner's time that may go into looking why it does not learn [0..0.5]; 0: none.
         compile_cache: where compiled programs are kept for the next start: auto (a folder of this user), none, or a
             folder.
     """
@@ -129,6 +130,7 @@ class LearnerSettings:
     checkpoint_every: int = 2000
     checkpoints_kept: int = 3
     nice: int = 0
+    diagnose_share: float = 0.01
     compile_cache: str = "auto"
 
     def __post_init__(self) -> None:
@@ -139,6 +141,8 @@ class LearnerSettings:
         at_least("learner.checkpoints_kept", self.checkpoints_kept, 1)
         if not self.metrics_s > 0:
             raise ConfigError("learner.metrics_s", self.metrics_s, "above 0")
+        if not 0 <= self.diagnose_share <= 0.5:
+            raise ConfigError("learner.diagnose_share", self.diagnose_share, "between 0 and 0.5")
         if not self.compile_cache:
             raise ConfigError("learner.compile_cache", self.compile_cache, "auto, none or a folder")
 

@@ -60,6 +60,7 @@ def summarise(
             "age_s": {q: actor[f"policy_age_s_{q}"] for q in ("p50", "p99")},
         },
         "learner": {"compile_s": learner["compile_s"], "compiles": learner["compiles"]},
+        **({"diagnostics": learner["diagnostics"]} if "diagnostics" in learner else {}),
         "video": video,
     }
 

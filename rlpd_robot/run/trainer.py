@@ -138,6 +138,11 @@ class Trainer:
         """The last super-step's metrics; the only transfer from the device besides policies."""
         return {name: float(value) for name, value in jax.device_get(self._metrics).items()}
 
+    def weights(self) -> tuple[Any, Any]:
+        """Parameters of the actor and of the critics, by layer, as NumPy arrays; valid until the next super-step."""
+        actor, critics = jax.device_get((self.state.actor, self.state.critics))
+        return actor, critics
+
     def snapshot(self, version: int, final: bool = False) -> PolicySnapshot:
         """The actor as it is now; without arrays, which means "act at random", while the random steps last.
 

@@ -6,9 +6,11 @@ from types import SimpleNamespace
 import pytest
 
 from rlpd_robot.run.budget import UpdateBudget
+from rlpd_robot.run.diagnostics.monitor import Monitor
 from rlpd_robot.run.learner_record import LearnerRecord
 from rlpd_robot.run.metrics import MetricsWriter, read_jsonl
 from rlpd_robot.run.settings import ActorSettings, LearnerSettings
+from tests.run.diagnostics.test_monitor import ACTOR, CONFIG, CRITICS, episode
 from tests.run.point import PROBLEM, settings
 from tests.wire.examples import segment
 
@@ -92,6 +94,30 @@ def test_recent_success_is_that_of_twenty_episodes(make, trainer, tmp_path: Path
     assert row["success_recent"] == 0.5
     assert row["return_recent"] == 50 / PROBLEM.horizon
     assert row["episodes"] == 25
+
+
+def test_a_row_tells_why_it_does_not_learn_once_there_is_time(make, trainer, tmp_path: Path) -> None:
+    record = make(learner=LearnerSettings(metrics_s=1e-9))
+    record.monitor = Monitor(CONFIG, None, share=1e-9)
+    trainer.weights, trainer.metrics = lambda: (ACTOR, CRITICS), lambda: {"entropy": 0.25}
+    trainer.budget.received, trainer.budget.updates = 3000, 3000  # of 60,000
+    record.row("learning", trainer, 4, {}, {})  # nothing has been acted
+    record.remember(episode([0.0, 0.0, 0.0, 1.0]), PROBLEM.horizon)
+    record.row("resuming", trainer, 4, {}, {}, force=True)
+    record.row("learning", trainer, 4, {}, {})
+    record.row("learning", trainer, 4, {}, {})  # what the first one took is waited for
+    for _ in range(3):
+        record.row("finished", trainer, 4, {}, {}, force=True)
+    rows = read_jsonl(tmp_path / "point" / "metrics.jsonl")
+    assert ["diagnostics/q" in row for row in rows] == [False, False, True, False, True, True, True]
+    assert rows[2]["diagnostics/utd_share"] == 0.05
+    told = [event["text"] for event in read_jsonl(tmp_path / "point" / "events.jsonl")]
+    assert sum(text.startswith("The learner has done only 5 % of the updates") for text in told) == 1
+    record.status(trainer, finished=True)
+    said = json.loads((tmp_path / "point" / "learner.json").read_text())["diagnostics"]
+    assert said["measurements"] == 4
+    assert {"utd_share", "action_saturation"} <= said["findings"].keys()
+    assert said["checks"] > len(said["findings"])
 
 
 def test_the_status_is_replaced_whole(make, trainer, tmp_path: Path) -> None:

@@ -134,6 +134,25 @@ def test_the_panel_shows_every_figure_within_the_terminal(run, width):
     assert "▅" in text
 
 
+@pytest.mark.parametrize(
+    ("figures", "words"),
+    [
+        ({"utd_share": 1.0, "q_outside_range": 0.01}, "2 of 2 well"),
+        ({"utd_share": 0.5, "q_outside_range": 0.3}, "30 % of the critics' values lie outside"),
+    ],
+)
+def test_the_panel_says_whether_it_learns_as_it_should(run, figures, words):
+    add(run / METRICS, **ROW | {f"diagnostics/{key}": value for key, value in figures.items()})
+    add(run / METRICS, **ROW)  # measured long ago is still known
+    console = tty(60)
+    with LiveView(run, "door", console, ManualClock()) as view:
+        view.update()
+    text = " ".join(" ".join(line.strip("│ ") for line in screen(console)).split())
+    assert words in text
+    assert ("(1 more in the report)" in text) == (len(figures) > 1 and figures["utd_share"] < 1)
+    assert max(map(len, screen(console))) <= 60
+
+
 def test_the_panel_copes_with_an_empty_and_a_missing_directory(tmp_path):
     console = tty()
     with LiveView(tmp_path / "not yet", "door", console, ManualClock()) as view:

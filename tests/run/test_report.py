@@ -34,6 +34,7 @@ SUMMARY = {
     "delivery": {"sent": 4000, "committed": 4000, "lost": 0, "duplicated": 0},
     "learner": {"compile_s": 11.4, "compiles": 1},
     "unheard_of": {"some_thing": 7},
+    "diagnostics": {"checks": 1, "findings": {"utd_share": "not shown twice"}},
     "video": "door.mp4",
 }
 
@@ -48,6 +49,7 @@ def fill(run, summary=None):
                 "learner/target_q": -20.5 + i,
                 "learner/entropy": -i,
                 "learner/temperature": 1,
+                "diagnostics/utd_share": 0.5 if i < 4 else 1.0,
             }
             rows.write(json.dumps(row) + "\n")
             episode = {"env_steps": 200 * i, "success": i > 5, "normalized_return": 4.0 * i, "explore": i % 5 > 0}
@@ -128,6 +130,14 @@ def test_the_report_is_one_page_with_the_verdict_first(whole):
         "utd: 20  # <b>",
     ):
         assert words in text
+
+
+def test_the_report_says_whether_it_learned_as_it_should(whole):
+    text = (whole / "report.html").read_text()
+    assert "At the end all 1 checks were well." in text
+    assert "All checks (1 judged at the end, 20 measurements)" in text
+    assert "<td>updates done of those owed</td><td>100 %</td><td>at least 90 %</td><td>none</td>" in text
+    assert "not shown twice" not in text
 
 
 def test_the_report_asks_nothing_of_anywhere_but_the_video_beside_it(whole):

@@ -135,6 +135,12 @@ def test_a_transition_that_is_there_twice_shows(run: Path, monkeypatch: pytest.M
     assert found == {"sent": 20, "committed": 20, "waiting": 0, "lost": 0, "duplicated": 3}
 
 
+def test_what_was_out_of_bounds_is_passed_on(run: Path) -> None:
+    said = {"checks": 3, "findings": {"utd_share": "words"}}
+    (run / "learner.json").write_text(json.dumps(LEARNER | {"diagnostics": said}))
+    assert summary(run, evaluation(0.5))["diagnostics"] == said
+
+
 def test_it_is_json(run: Path) -> None:
     made = summary(run, evaluation(0.5))
     assert json.loads(json.dumps(made, allow_nan=False)) == made

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -7,9 +8,11 @@ from rlpd_robot.agent.config import AgentConfig
 from rlpd_robot.errors import ConfigError
 from rlpd_robot.policy.numpy_actor import NumpyActor
 from rlpd_robot.policy.snapshot_file import check_snapshot
+from rlpd_robot.run.diagnostics.monitor import Monitor
 from rlpd_robot.run.trainer import Trainer
 from rlpd_robot.types import Batch, PolicySnapshot
 from tests.run.point import PROBLEM
+from tests.wire.examples import segment
 
 CONFIG = AgentConfig(
     ensemble=2,
@@ -40,12 +43,15 @@ def batch(n: int, seed: int, is_demo: bool) -> Batch:
 DEMOS = batch(30, 0, is_demo=True)
 
 
-def trained(trainer: Trainer, arrivals: tuple[int, ...]) -> PolicySnapshot:
-    """After batches of these sizes and every update they earn."""
+def trained(
+    trainer: Trainer, arrivals: tuple[int, ...], look: Callable[[Trainer], object] = lambda _: None
+) -> PolicySnapshot:
+    """After batches of these sizes and every update they earn, with a look after each."""
     for i, n in enumerate(arrivals):
         trainer.receive(batch(n, 100 + i, is_demo=False))
         while trainer.budget.owed:
             trainer.step()
+            look(trainer)
     return trainer.snapshot(9)
 
 
@@ -90,10 +96,18 @@ def test_metrics_are_plain_numbers(used: Trainer) -> None:
     assert all(type(value) is float and np.isfinite(value) for value in metrics.values())
 
 
-def test_the_same_seed_and_data_give_the_same_actor_bit_for_bit(used: Trainer) -> None:
+def test_the_same_seed_and_data_give_the_same_actor_bit_for_bit_looked_at_or_not(used: Trainer) -> None:
     again = Trainer(CONFIG, PROBLEM, DEMOS, seed=1)
     again.start_from_demos(lambda share: True)
-    one, two = trained(again, (3, 4, 80, 1)), used.snapshot(9)
+    monitor = Monitor(CONFIG, DEMOS, share=1.0)
+    observations = np.random.default_rng(7).normal(size=(10, PROBLEM.observation_size)).astype(np.float32)
+    monitor.remember(replace(segment(n=9, ending="truncated"), observations=observations))
+    monitor.remember(replace(segment(n=9, episode=1, ending="terminated"), observations=observations[::-1]))
+    figures: list[dict[str, float]] = []
+    one = trained(again, (3, 4, 80, 1), lambda t: figures.append(monitor.measure(*t.weights(), t.metrics())))
+    two = used.snapshot(9)
+    assert len(figures) == again.budget.updates // CONFIG.utd
+    assert {"q_above_return", "policy_gap", "dormant_critic", "entropy_excess"} <= figures[-1].keys()
     assert all(np.array_equal(one.arrays[name], two.arrays[name]) for name in two.arrays)
     other = Trainer(CONFIG, PROBLEM, DEMOS, seed=2)
     other.start_from_demos(lambda share: True)
