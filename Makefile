@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 EXPERIMENT ?= adroit_door_quick
 SEED ?= 0
 
-.PHONY: run test check chaos demos docker-test clean
+.PHONY: run test check chaos demos docs docker-test clean
 
 run: $(VENV)/run.stamp  ## learn to open a door: stand-in, actor and learner, then evaluation and report
 	$(BIN)/rlpd-robot train experiment=$(EXPERIMENT) run.seed=$(SEED)
@@ -25,6 +25,9 @@ chaos: $(VENV)/run.stamp  ## kill, suspend and cut off a training run at random;
 docker-test: $(VENV)/run.stamp  ## the sim profile of docker/compose.yaml: killed, recovered, nothing lost; says whether in containers
 	$(BIN)/python docker/check_running.py
 
+docs: $(VENV)/docs.stamp  ## the pages of docs/ as a site in build/docs; whatever is amiss is an error
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet -d build/doctrees docs build/docs
+
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "rlpd-robot needs Python 3.11 or newer; set PYTHON=…")'
 	$(PYTHON) -m venv $(VENV)
@@ -36,6 +39,10 @@ $(VENV)/run.stamp: $(VENV)/bin/python pyproject.toml constraints.txt
 $(VENV)/dev.stamp: $(VENV)/bin/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@ $(VENV)/run.stamp
+
+$(VENV)/docs.stamp: $(VENV)/dev.stamp
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	touch $@
 
 clean:
 	rm -rf $(VENV) build *.egg-info

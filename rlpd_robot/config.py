@@ -62,7 +62,15 @@ USER_FOLDER = "RLPD_ROBOT_CONFIGS"
 
 @dataclass
 class _FaultsSchema:
-    """What goes wrong with the stand-in (`sim/faults/plan.py`)."""
+    """What goes wrong with the stand-in (`sim/faults/plan.py`).
+
+    Attributes:
+        seed: of all that is random about it.
+        script: faults, by time or by chance; docs/dry_run.md has the kinds.
+        orders: file to which others append faults, one JSON object a line, while it runs.
+        log: file to which each beginning and end of a fault is appended.
+        record: file to which every reading that is told is written.
+    """
 
     seed: int = 0
     script: list[Any] = field(default_factory=list)
@@ -75,9 +83,11 @@ class _FaultsSchema:
 class _SimSchema:
     """Of the stand-in.
 
-    `lockstep`: it waits for each command; otherwise it moves by the wall clock. `book`: file in which it writes down
-    what became of each command. `view`: how to watch it (docs/recording.md). `faults`: what goes wrong with it
-    (docs/dry_run.md).
+    Attributes:
+        lockstep: it waits for each command; otherwise it moves by the wall clock.
+        book: file in which it writes down what became of each command.
+        view: how to watch it (docs/recording.md).
+        faults: what goes wrong with it (docs/dry_run.md).
     """
 
     lockstep: bool = True

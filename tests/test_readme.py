@@ -1,18 +1,23 @@
 """What the README and the demonstrations' cards tell a user to type must work as typed."""
 
 import hashlib
+import importlib.util
 import re
 import shlex
 import shutil
+import tomllib
+from dataclasses import fields, replace
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 from rlpd_robot import cli
-from rlpd_robot.data.demo_store import DemoStore
+from rlpd_robot.data.demo_store import DemoStore, StoreWriter
 from rlpd_robot.data.edits import HIDE, edit_store
 from rlpd_robot.data.validate import validate
 from rlpd_robot.run.logs import LogWords
+from rlpd_robot.wire import messages
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "demos").glob("*/README.md")), *sorted((ROOT / "docs").glob("*.md"))]
@@ -30,7 +35,8 @@ def commands(page: Path) -> list[list[str]]:
     return found
 
 
-CASES = [pytest.param(words, id=f"{page.parent.name}: {' '.join(words)}") for page in PAGES for words in commands(page)]
+COMMANDS = dict.fromkeys(tuple(words) for page in PAGES for words in commands(page))  # one on several pages: once
+CASES = [pytest.param(list(words), id=" ".join(words)) for words in COMMANDS]
 
 
 def test_there_are_commands_to_try() -> None:
@@ -52,6 +58,13 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
+def record_another(path: Path, like: Path) -> None:
+    """An episode of the same robot and task from another recorder."""
+    store = DemoStore.open(like)
+    with StoreWriter(path, store.problem) as writer:
+        writer.append(replace(store.episode(0), boot="another"))
+
+
 @pytest.mark.usefixtures("workplace")
 @pytest.mark.parametrize("words", CASES)
 def test_a_documented_command_is_one(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -60,6 +73,8 @@ def test_a_documented_command_is_one(words: list[str], capsys: pytest.CaptureFix
     elif words[1] == "logs":
         assert LogWords.of(words[2:]) is not None
     elif words[1] == "demos" and words[2] not in NEEDS_MORE:
+        if "corrections.zarr" in words:
+            record_another(Path("corrections.zarr"), like=Path("mine.zarr"))
         assert cli.main(words[1:]) == 0
     else:
         assert cli.main([*words[1:], "--cfg"]) == 0
@@ -101,3 +116,40 @@ def test_a_shipped_store_has_the_checksums_beside_it(path: Path) -> None:
 
 def test_both_stores_are_shipped() -> None:
     assert [path.parent.name for path in STORES] == ["adroit_door", "adroit_pen"]
+
+
+def test_the_index_leads_to_every_page() -> None:
+    linked = re.findall(r"\]\(([\w]+\.md)\)", (ROOT / "docs" / "index.md").read_text())
+    assert sorted({"index.md", *linked}) == sorted(path.name for path in (ROOT / "docs").glob("*.md"))
+
+
+def test_the_page_of_settings_is_what_the_program_says() -> None:
+    spec = importlib.util.spec_from_file_location("settings_reference", ROOT / "docs" / "settings_reference.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    current = module.page() == (ROOT / "docs" / "settings.md").read_text()
+    assert current, "docs/settings.md is not that of these settings: python docs/settings_reference.py"
+    without = [line for line in module.page().splitlines() if line.startswith("| `") and line.endswith("|  |")]
+    assert without == [], "a setting whose docstring does not say what it means"
+
+
+def test_the_robot_link_is_what_its_page_says() -> None:
+    text = (ROOT / "docs" / "robot_link.md").read_text()
+    for cls in (messages.Hello, messages.Reset, messages.CommandMessage, messages.Ping, messages.Stop, messages.Bye) + (
+        messages.Welcome,
+        messages.State,
+        messages.Refused,
+    ):
+        (row,) = re.findall(rf"^\| `{cls.kind}` \| (.*)$", text, re.MULTILINE)
+        named = {name for cell in row.split(" | ")[:2] for name in re.findall(r"`(\w+)`", cell)}
+        arrays = {"values"} if cls is messages.State else set()  # those are named by the spec
+        assert {field.name for field in fields(cls)} - arrays <= named
+
+
+def test_versions_agree() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    (cited,) = re.findall(r"^version: (\S+)$", (ROOT / "CITATION.cff").read_text(), re.MULTILINE)
+    (newest, *_) = re.findall(r"^## (\d\S*)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert (cited, newest, version("rlpd-robot")) == (project, project, project)

@@ -18,9 +18,11 @@ import pytest
 
 from rlpd_robot.errors import RlpdRobotError
 from rlpd_robot.policy.snapshot_file import save_snapshot
+from rlpd_robot.robot.driver import SafeCommand
 from rlpd_robot.robot.task import problem_of
 from rlpd_robot.robot.testing import check_driver, check_task
 from rlpd_robot.robot.zmq_driver import ZmqDriver
+from rlpd_robot.run.ports import free_addresses
 from rlpd_robot.types import Command, PolicySnapshot, RobotState
 from rlpd_robot.wire.control import ask
 from tests.integration.running import REPOSITORY, Verb, link_words, read_json
@@ -157,3 +159,33 @@ def test_a_line_that_falls_silent_ends_the_server_after_a_stop(tmp_path):
             assert server.wait(10) == 1
         assert "cannot reshape array of size 0" in (tmp_path / "server.log").read_text()
         wait_until(lambda: firmware.heard == [b"h"])
+
+
+def read_on(driver: ZmqDriver) -> None:
+    """Until it refuses."""
+    for _ in range(50):
+        driver.read(5.0)
+
+
+@pytest.mark.integration
+def test_a_robot_that_knows_nothing_of_this_package_keeps_the_promises_too(tmp_path: Path) -> None:
+    (address,) = free_addresses(1)
+    with (tmp_path / "log").open("wb") as out:
+        words = [sys.executable, str(EXAMPLE.parent / "bare_robot.py"), address]
+        process = subprocess.Popen(words, stdout=out, stderr=subprocess.STDOUT)
+    try:
+        check_driver(lambda: ZmqDriver(address), Command(np.array([0.1, 0.1])))
+        with closing(ZmqDriver(address)) as driver:
+            spec = driver.connect(10.0)
+            assert (spec.name, spec.command_size) == ("bare", 2)
+            driver.reset(None, 10.0)
+            silent = driver.read(5.0)
+            while (state := driver.read(5.0)).sequence < silent.sequence + 5:  # nobody commands it for five periods
+                assert np.array_equal(state.values["joint_position"], silent.values["joint_position"])
+            driver.send(SafeCommand(Command(np.array([0.5, 0.5]))))
+            with pytest.raises(RlpdRobotError, match="it waits for a reset"):
+                read_on(driver)
+        assert process.poll() is None, (tmp_path / "log").read_text()
+    finally:
+        process.kill()
+        process.wait(10)
