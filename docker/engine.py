@@ -5,6 +5,7 @@ import os
 import shlex
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from compose_file import COMPOSE, services
 
 _PROJECT = "rlpd-robot-check"
 _BUILD_S = 3600.0
+_LOG_LINES = 60
 
 
 def engine_at_hand() -> list[str] | None:
@@ -88,12 +90,18 @@ class Engine:
         began = time.monotonic()
         self._run([self._engine, "stop", "-t", f"{grace:.0f}", container], grace + 30.0)
         seconds = time.monotonic() - began
-        status = self._ask([self._engine, "inspect", "-f", "{{.State.ExitCode}}", container])[1].strip()
-        assert status == "0", f"{name} ended with status {status}"
+        status = self._status(container)
+        assert status == "0", f"{name} ended with status {status}: {self._log(container)}"
         return seconds
 
     def close(self) -> None:
-        """Take containers, network and volumes away."""
+        """Take containers, network and volumes away; what those printed that did not end in order is shown first."""
+        words = [self._engine, "ps", "-a", "--format", "{{.ID}} {{.Names}}"]
+        words.append(f"--filter=label=com.docker.compose.project={_PROJECT}")
+        for line in self._ask(words)[1].splitlines():
+            container, _, name = line.partition(" ")
+            if self._status(container) != "0" or self._ask([self._engine, "ps", "-q", f"--filter=id={container}"])[1]:
+                print(f"--- {name}:\n{self._log(container)}", file=sys.stderr, flush=True)
         self._ask([*self._compose, "--profile", "sim", "down", "--volumes"])
 
     def _pid(self, name: str) -> int:
@@ -109,6 +117,15 @@ class Engine:
         ]
         found = self._ask([self._engine, "ps", "-q", *filters])[1].split()
         return found[0] if found else ""
+
+    def _status(self, container: str) -> str:
+        return self._ask([self._engine, "inspect", "-f", "{{.State.ExitCode}}", container])[1].strip()
+
+    def _log(self, container: str) -> str:
+        """The end of what a container has printed."""
+        words = [self._engine, "logs", "--timestamps", "--tail", str(_LOG_LINES), container]
+        done = subprocess.run(words, env=self._environment, capture_output=True, text=True, timeout=60, check=False)
+        return done.stdout + done.stderr
 
     def _ask(self, command: Sequence[str]) -> tuple[int, str]:
         done = subprocess.run(command, env=self._environment, capture_output=True, text=True, timeout=180, check=False)

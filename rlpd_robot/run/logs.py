@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rlpd_robot.errors import ConfigError
 from rlpd_robot.run.live_state import number, one_line
+from rlpd_robot.run.log_file import older
 from rlpd_robot.run.metrics import EVENTS
 
 ALL = "events"
@@ -55,7 +56,7 @@ class LogWords:
 
 
 class Follower:
-    """Complete lines of a file that grows.
+    """Complete lines of a file that grows, also past the moment when it is set aside (`log_file`).
 
     Args:
         path: of the file; it may not be there yet.
@@ -63,23 +64,36 @@ class Follower:
     """
 
     def __init__(self, path: Path, last: int | None = None) -> None:
-        self._path, self._offset = path, 0
+        self._path, self._offset, self._torn = path, 0, b""
         if last is not None and path.exists():
             self._offset = _start_of_last(path, last)
 
     def new(self) -> list[str]:
-        """The lines completed since the last call. A file that has become shorter is another file."""
+        """The lines completed since the last call. A file that has become shorter is another file, or was set aside."""
         try:
             with open(self._path, "rb") as file:
+                data = self._torn
                 if os.fstat(file.fileno()).st_size < self._offset:
-                    self._offset = 0
+                    data, self._offset = self._set_aside(), 0
                 file.seek(self._offset)
-                data = file.read()
+                data += file.read()
+                self._offset = file.tell()
         except FileNotFoundError:
             return []
-        complete = data[: data.rfind(b"\n") + 1]
-        self._offset += len(complete)
-        return complete.decode(errors="replace").splitlines()
+        end = data.rfind(b"\n") + 1
+        self._torn = data[end:]
+        return data[:end].decode(errors="replace").splitlines()
+
+    def _set_aside(self) -> bytes:
+        """What had not been read of the file that became shorter; nothing where it is gone."""
+        try:
+            with open(older(self._path), "rb") as file:
+                if os.fstat(file.fileno()).st_size < self._offset:
+                    return b""
+                file.seek(self._offset)
+                return self._torn + file.read()
+        except FileNotFoundError:
+            return b""
 
 
 def show_logs(

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from rlpd_robot import liveness
 from rlpd_robot.errors import ChildError
+from rlpd_robot.run.log_file import bound, older
 from rlpd_robot.run.process_record import ProcessRecord
 from rlpd_robot.run.stopping import SUPERVISOR
 
@@ -47,6 +48,7 @@ class Child:
         self._directory = logs.parent
         self._log = open(self.log_path, "ab")  # noqa: SIM115 - closed in `end`
         self._log_start = self._log.tell()
+        self._set_aside = False  # a part of its log
         if signs is not None:
             signs.unlink(missing_ok=True)
         self._process = subprocess.Popen(
@@ -141,15 +143,19 @@ class Child:
 
         After the sentence a library's threads may have had their say.
         """
-        with open(self.log_path, "rb") as log:
-            size = log.seek(0, os.SEEK_END)
-            log.seek(max(self._log_start, size - _END))
-            text = log.read().decode(errors="replace").strip()
+        text = _end_of(self.log_path, self._log_start)
+        if not text and self._set_aside:
+            text = _end_of(older(self.log_path), 0)
         lines = text.splitlines() or [""]
         # Another thread's traceback may have put its own indentation before the sentence.
         said = (_SENTENCE.search(line) for line in reversed(lines))
         last = next((found[0] for found in said if found), lines[-1])
         return last[-_LAST_WORDS:]
+
+    def bound_log(self) -> None:
+        """Keep its log from growing without limit; meant to be called now and then."""
+        if bound(self.log_path, self._log.fileno()):
+            self._log_start, self._set_aside = 0, True
 
     def note_end(self) -> None:
         """Write down how it ended, for `rlpd-robot status`; once, and nothing while it runs."""
@@ -176,6 +182,17 @@ class Child:
         self.note_end()
         self._log.close()
         _alive.discard(self)
+
+
+def _end_of(path: Path, start: int) -> str:
+    """The end of a log, nothing before `start`."""
+    try:
+        with open(path, "rb") as log:
+            size = log.seek(0, os.SEEK_END)
+            log.seek(max(start, size - _END))
+            return log.read().decode(errors="replace").strip()
+    except FileNotFoundError:  # the disk had no room for what was set aside
+        return ""
 
 
 def end_all(children: Sequence[Child], timeout_s: float) -> None:

@@ -159,6 +159,7 @@ class _Watched:
             return []
         if not child.running:
             return [self._dead(child, now)]
+        child.bound_log()
         events: list[tuple[Severity, str]] = []
         fatal = None
         for key, text, silent_s, patience_s in self._silences(child, now):

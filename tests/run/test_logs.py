@@ -1,9 +1,12 @@
+import errno
 import threading
 from pathlib import Path
 
 import pytest
 
 from rlpd_robot import cli
+from rlpd_robot.run import log_file
+from rlpd_robot.run.log_file import bound, older
 from rlpd_robot.run.logs import Follower, LogWords, show_logs
 from rlpd_robot.run.metrics import append_event
 
@@ -73,6 +76,42 @@ def test_a_file_that_became_shorter_is_another_one(tmp_path: Path) -> None:
     assert follower.new() == ["one", "two"]
     path.write_text("new\n")
     assert follower.new() == ["new"]
+
+
+def test_a_log_is_set_aside_and_whoever_follows_it_misses_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "actor.log"
+    follower = Follower(path)
+    written: list[str] = []
+    seen: list[str] = []
+    with path.open("ab", buffering=0) as log:
+        for n in range(400):
+            line = f"episode {n} " + "x" * (n % 50)
+            written.append(line)
+            log.write(line.encode()[:7])
+            if n % 7 == 0:
+                seen += follower.new()
+            bound(path, log.fileno(), most=2000)
+            log.write(line.encode()[7:] + b"\n")
+    seen += follower.new()
+    assert seen == written
+    assert path.stat().st_size <= 2100
+    assert older(path).stat().st_size <= 2100
+
+
+def test_a_disk_without_room_for_the_copy_bounds_the_log_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    monkeypatch.setattr(log_file.shutil, "copyfileobj", full)
+    path = tmp_path / "actor.log"
+    with path.open("ab", buffering=0) as log:
+        log.write(b"x" * 100)
+        assert not bound(path, log.fileno(), most=100)
+        assert bound(path, log.fileno(), most=99)
+    assert path.stat().st_size == 0
+    assert not older(path).exists()
 
 
 @pytest.mark.parametrize(("lines", "expected"), [(0, []), (1, ["b"]), (2, ["a", "b"]), (9, ["a", "b"])])

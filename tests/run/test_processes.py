@@ -9,6 +9,7 @@ import pytest
 
 from rlpd_robot.errors import ChildError
 from rlpd_robot.run import processes
+from rlpd_robot.run.log_file import bound
 from rlpd_robot.run.processes import Child, end_all
 from rlpd_robot.run.stopping import SUPERVISOR
 from tests.wire.waiting import wait_until
@@ -68,6 +69,18 @@ def test_a_deaf_child_is_ended_all_the_same(child_of, tmp_path: Path) -> None:
     wait_until(lambda: log(tmp_path, "sim"))
     child.end(0.1)
     assert child.state == "killed by SIGKILL"
+
+
+def test_last_words_outlive_a_log_that_was_set_aside(child_of, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    child = child_of("sim", TALKER, "deaf")
+    wait_until(lambda: log(tmp_path, "sim").endswith("\n"))
+    child.bound_log()
+    assert log(tmp_path, "sim")  # it is short
+    monkeypatch.setattr(processes, "bound", lambda path, descriptor: bound(path, descriptor, most=1))
+    child.bound_log()
+    child.kill()
+    assert log(tmp_path, "sim") == ""
+    assert child.last_words() == f"{os.getpid()} True"
 
 
 def test_all_share_one_time_and_end_in_order(child_of, tmp_path: Path) -> None:
