@@ -80,7 +80,11 @@ class PartialEpisode:
         self.path = recording_path(store)
         self.steps = 0
         self._problem = problem
-        self._row = np.zeros((), _row_dtype(problem))
+        dtype = _row_dtype(problem)
+        self._record = bytearray(len(_RECORD) + _CRC.size + dtype.itemsize)  # one, over and over: a tick is short
+        self._record[: len(_RECORD)] = _RECORD
+        self._content = memoryview(self._record)[len(_RECORD) + _CRC.size :]
+        self._row = np.frombuffer(self._content, dtype).reshape(())
         self._descriptor = -1
 
     def begin(self, boot: str, first_sequence: int, episode: int) -> None:
@@ -121,9 +125,9 @@ class PartialEpisode:
         row["action"], row["proposed_action"], row["reward"] = t.action, t.proposed_action, t.reward
         row["success"], row["intervened"], row["safety"] = t.success, intervened, t.safety
         row["policy_version"], row["stamps_s"] = t.policy_version, t.stamps_s
-        data = row.tobytes()
+        _CRC.pack_into(self._record, len(_RECORD), zlib.crc32(self._content))
         try:
-            self._write(b"".join((_RECORD, _CRC.pack(zlib.crc32(data)), data)))
+            self._write(self._record)
         except OSError as error:
             raise StoreError(self.path, f"the disk refuses ({error.strerror or error})", _ROOM) from error
         self.steps += 1
@@ -164,7 +168,7 @@ class PartialEpisode:
         except OSError as error:
             raise StoreError(self.path, f"it cannot be removed ({error.strerror or error})", _ROOM) from error
 
-    def _write(self, data: bytes) -> None:
+    def _write(self, data: bytes | bytearray) -> None:
         written = os.write(self._descriptor, data)
         if written < len(data):
             raise OSError(28, f"the disk took {written} of {len(data)} bytes")

@@ -97,6 +97,7 @@ class Actor:
         self._count = EpisodeCount(directory / "episodes")
         self._watch = JournalWatch(self._journal, self._announce)
         self._grant: Grant | None = None
+        self._enough = False
         self._next_heartbeat_s = 0.0
         self._loop = ControlLoop(
             driver,
@@ -134,7 +135,7 @@ class Actor:
             self._loop.watchdog.fault(_STARTED_AGAIN, time.monotonic())
             self._warn(f"{_STARTED_AGAIN}: see to the robot, then `rlpd-robot arm`")
         while not self._stop.is_set():
-            if self._loop.fault is None and self._watch.has_room():
+            if self._loop.fault is None and self._watch.has_room() and not self._learner_has_enough():
                 self._run_episode()
             else:
                 self._hold()
@@ -218,6 +219,15 @@ class Actor:
             f"{'FAULT: ' + fault if fault else 'no fault'}; {self._count.begun} episodes, "
             f"{self._loop.next_sequence} transitions, {waiting} not acknowledged; {acting}"
         )
+
+    def _learner_has_enough(self) -> bool:
+        """By the wall clock: nothing more is learned from, so nothing more need move."""
+        grant = None if self._driver.lockstep else self._uplink.granted
+        enough = grant is not None and grant.until_sequence <= self._loop.next_sequence
+        if enough and not self._enough:
+            self._announce("the learner has all the steps it was asked for: the robot is held still", "info")
+        self._enough = enough
+        return enough
 
     def _run_episode(self) -> None:
         every = self._settings.actor.greedy_every

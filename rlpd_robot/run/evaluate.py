@@ -19,6 +19,7 @@ from rlpd_robot.robot.episode import EpisodeSummary
 from rlpd_robot.robot.safety import SafetyLimits, SafetySettings
 from rlpd_robot.robot.task import Task, problem_of
 from rlpd_robot.run.checkpoint import CHECKPOINTS, newest_policy
+from rlpd_robot.run.realtime import check_core, come_first
 from rlpd_robot.run.settings import EvalSettings, Settings
 from rlpd_robot.run.statistics import wilson_interval
 from rlpd_robot.timing import SystemClock
@@ -149,8 +150,13 @@ def run_eval(settings: Settings, build: Build) -> int:
             path, "there is no such policy file", "Name one with eval.policy=FILE, or a run with run.name=NAME."
         )
     snapshot = load_snapshot(path)
+    check_core(settings.actor.cpu)
     driver = build(settings.robot.driver)
     try:
+        driver.connect(settings.actor.connect_s)
+        if not driver.lockstep:
+            for told in come_first(settings.actor.cpu, settings.actor.realtime_priority):
+                print(told, flush=True)
         result = evaluate(
             driver,
             build(settings.task),

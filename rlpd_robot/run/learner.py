@@ -162,9 +162,11 @@ class Learner:
             course.step()
             self._step_s = max(self._step_s, _STEPS_PATIENCE * (time.monotonic() - began_s))
         course.complete = course.complete or self._has_enough(course)
+        if course.complete and not course.lockstep:
+            self._hold_actors(course)
         if self._finished:
             return
-        if course.complete and not course.trainer.budget.owed:
+        if course.complete and (not course.trainer.budget.owed or (self._time_is_up() and not course.lockstep)):
             self._finish(course)
         else:
             self._checkpoint_when_due(course)
@@ -314,13 +316,29 @@ class Learner:
                 self._granted[boot] = until
                 self._intake.grant(boot, until, course.version)
 
+    def _hold_actors(self, course: Course) -> None:
+        """By the wall clock: nothing more is learned from, so no actor need begin another episode."""
+        for boot, actor in self._intake.actors().items():
+            if boot not in self._granted:
+                self._granted[boot] = actor.next_sequence
+                self._intake.grant(boot, actor.next_sequence, course.version)
+
     def _has_enough(self, course: Course) -> bool:
+        return self._time_is_up() or course.trainer.budget.received >= self._settings.run.env_steps
+
+    def _time_is_up(self) -> bool:
         minutes = self._settings.run.max_minutes
-        enough = course.trainer.budget.received >= self._settings.run.env_steps
-        return enough or bool(minutes and self._record.wall_s > 60 * minutes)
+        return bool(minutes and self._record.wall_s > 60 * minutes)
 
     def _finish(self, course: Course) -> None:
         self._phase, self._finished = "finished", True
+        if course.trainer.budget.owed:
+            minutes = self._settings.run.max_minutes
+            self._tell(
+                "warning",
+                f"run.max_minutes={minutes:g} are over: {course.trainer.budget.owed} steps were acted "
+                "and committed, and not trained on; a longer run.max_minutes goes on with them",
+            )
         if not course.concluded:
             course.publish()
             course.concluded = True

@@ -32,6 +32,7 @@ from rlpd_robot.robot.teleop.pilot import Pilot
 from rlpd_robot.robot.teleop.source import Event, TeleopSource
 from rlpd_robot.run.episode_recorder import DISCARDED, FAILED, EpisodeRecorder, Saved
 from rlpd_robot.run.evaluate import Build
+from rlpd_robot.run.realtime import check_core, come_first
 from rlpd_robot.run.record_settings import RecordSettings
 from rlpd_robot.run.record_task import Rates, Stance, WatchedTask
 from rlpd_robot.run.record_view import EVERY_S, GAP, View, make_view
@@ -57,6 +58,7 @@ def run_record(settings: Settings, build: Build, stop: threading.Event) -> int:
         raise ConfigError("record.out", None, "the path of a store, such as mine.zarr")
     if settings.teleop is None:
         raise ConfigError("teleop", None, "a device or what stands in for one, such as teleop=keyboard_door")
+    check_core(settings.actor.cpu)
     recipe = dict(settings.teleop)
     start = recipe.pop("start", None)
     with ExitStack() as stack:
@@ -64,6 +66,9 @@ def run_record(settings: Settings, build: Build, stop: threading.Event) -> int:
         stack.callback(driver.close)
         task: Task = build(settings.task)
         spec = driver.connect(settings.actor.connect_s)
+        if not driver.lockstep:
+            for sentence in come_first(settings.actor.cpu, settings.actor.realtime_priority):
+                print(sentence, flush=True)  # nothing moves yet
         problem = problem_of(task, spec)
         limits = SafetyLimits.of_robot(settings.safety, spec, settings.robot.stand_in is not None or driver.lockstep)
         source: TeleopSource = build(recipe, spec=spec)

@@ -146,7 +146,7 @@ class LearnerIntake:
             self._reply(state.identity, Ack(boot, next_sequence, state.expected, -1, state.episode is not None))
 
     def grant(self, boot: str, until_sequence: int, policy_version: int) -> None:
-        """Lock-step: let the actor of `boot` act up to, not including, `until_sequence`, with this policy.
+        """Let the actor of `boot` act up to, not including, `until_sequence`, with this policy.
 
         It is told again with each of its heartbeats, so that a lost grant does not hold it up for good.
         """

@@ -209,7 +209,11 @@ class Ack:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """Lock-step: the actor of `boot` may act up to, not including, transition `until_sequence`, with this policy."""
+    """The actor of `boot` may act up to, not including, transition `until_sequence`, with this policy.
+
+    In lock-step it waits for the next; by the wall clock none comes before the learner has enough, and the actor begins
+    no episode from `until_sequence` on.
+    """
 
     kind: ClassVar[str] = "grant"
     boot: str

@@ -350,6 +350,8 @@ class ActorUplink:
         match message:
             case LearnerWelcome():
                 self._refusal = None
+                if not self._lockstep:
+                    self._grant = None  # of a learner before this one, whose run had another length
                 stream = self._stream(message.boot)
                 stream.welcomed = True
                 stream.acknowledge(message.committed)

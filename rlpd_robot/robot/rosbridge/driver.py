@@ -23,6 +23,7 @@ from rlpd_robot.robot.rosbridge.diagnosed import Diagnosed
 from rlpd_robot.robot.rosbridge.executed import Executed
 from rlpd_robot.robot.rosbridge.latest import Heard, Latest
 from rlpd_robot.robot.rosbridge.layout import Layout, websocket_url
+from rlpd_robot.robot.rosbridge.messages import Reading
 from rlpd_robot.robot.rosbridge.settings import Say
 from rlpd_robot.robot.watchdog import E_STOP, REMEDY
 from rlpd_robot.spec import RobotSpec
@@ -121,7 +122,7 @@ class RosbridgeDriver(steps.Robot, Diagnosed):
         self._checks.run(deadline_s)
         if not self._latest.wait(lambda: not self._lacks() or self._cut, deadline_s) or self._cut:
             raise self._gone() if self._cut else PeerTimeoutError(*self._lacking(timeout_s))
-        self._state(self._pace(), -1)
+        self._state(self._pace(), -1, self._newest())
         return self._spec
 
     def reset(self, seed: int | None, timeout_s: float) -> RobotState:
@@ -257,7 +258,8 @@ class RosbridgeDriver(steps.Robot, Diagnosed):
         if not there:
             remedy = "Its connection is up: see whether the robot's driver still publishes."
             raise PeerTimeoutError(f"topic '{self.layout.paced_by}'", self.address, timeout_s, remedy)
-        if self._lacks():
+        newest = self._newest()
+        if self._lacks(newest):
             raise PeerTimeoutError(*self._lacking(timeout_s))
         broken = self._broken() if self._moving_epoch else None
         if broken is not None:
@@ -265,24 +267,27 @@ class RosbridgeDriver(steps.Robot, Diagnosed):
         pace = self._pace()
         self._last = pace.count
         self._counts["states"] += 1
-        return self._state(pace, self._executed.at(pace.received_s) if self._moving_epoch else -1)
+        return self._state(pace, self._executed.at(pace.received_s) if self._moving_epoch else -1, newest)
 
-    def _state(self, pace: Heard, executed: int) -> RobotState:
+    def _newest(self) -> list[tuple[Reading, Heard | None]]:
+        """Each field with the newest message that tells of it."""
+        return [(one, self._latest.newest(one.topic, one.fits)) for one in self.layout.readings]
+
+    def _state(self, pace: Heard, executed: int, newest: Sequence[tuple[Reading, Heard | None]]) -> RobotState:
         values = {}
-        for reading in self.layout.readings:
-            heard = pace if reading.topic == self.layout.paced_by and reading.fits(pace.names) else None
-            heard = heard or self._latest.newest(reading.topic, reading.fits)
+        for reading, one in newest:
+            heard = pace if reading.topic == self.layout.paced_by and reading.fits(pace.names) else one
             if heard is None:
                 raise self._gone()
             values[reading.name] = reading.read(heard.message, heard.names)
         stamp_s = pace.stamp_s if pace.stamp_s is not None else pace.received_s
         return RobotState(values, pace.count, stamp_s, pace.received_s, executed)
 
-    def _lacks(self) -> list[tuple[str, str]]:
+    def _lacks(self, newest: Sequence[tuple[Reading, Heard | None]] | None = None) -> list[tuple[str, str]]:
         """(topic, what is the matter) of every field that has no reading young enough."""
         now, found = time.monotonic(), []
-        for reading in self.layout.readings:
-            heard, limit_s = self._latest.newest(reading.topic, reading.fits), self.layout.ages[reading.topic]
+        for reading, heard in self._newest() if newest is None else newest:
+            limit_s = self.layout.ages[reading.topic]
             if heard is None:
                 names = self._latest.names_heard(reading.topic)
                 missing = reading.missing(tuple(names))
@@ -362,7 +367,7 @@ class RosbridgeDriver(steps.Robot, Diagnosed):
         """(C,) what holds the robot where it stands, as far as the settings tell how."""
         if not self.layout.hold or self._lacks():
             return None
-        state = self._state(self._pace(), -1)
+        state = self._state(self._pace(), -1, self._newest())
         return np.clip(self.layout.holding(state.values), self._spec.command_low, self._spec.command_high)
 
 

@@ -94,7 +94,7 @@ def run_bench(settings: Settings, words: Sequence[str], build: Build) -> dict[st
         committed = list(found.episodes(hidden=True))
         executed = stretches(read_book(folder / "robot.book"), ActionMap.of(found.problem.robot))
         unseen = compare_books(committed, executed, told, books)
-        cost = record_cost(found.problem, folder / "cost.zarr") if wanted.timed else {}
+        cost = record_cost(folder / "cost.zarr") if wanted.timed else {}
     figures = {"tick_p99_ms": cost["tick"]["p99"], "durable_max_ms": cost["durable"]["max"]} if cost else {}
     return {
         "kills": sum(books.struck.values()),

@@ -24,6 +24,7 @@ from rlpd_robot.types import Command, RobotState
 ANSWER_S = 20.0
 """Longest wait for a robot that is there [s]."""
 
+_ECHO_SHARE = 3  # the echo is asked for so much shorter than the robot
 _LOOK_S, _AGAIN_S = 0.2, 0.05
 _SWING = (0.25, 0.75)  # part of the first element's range in which it goes from one end to the other
 _STEPS = 1 << 20  # of the swing, each of which is one command
@@ -99,7 +100,7 @@ class Commander:
 
 @dataclass
 class Delays:
-    """What was measured [s]; lists of the same length but for the commands.
+    """What was measured [s].
 
     Attributes:
         state: age of each state when the driver handed it out.
@@ -114,7 +115,7 @@ class Delays:
 
 
 def measure_delays(commander: Commander, seconds: float, age: Age, echo: "Echo") -> Delays:
-    """Read each state, command at once, and in the middle of each period ask the echo, so that neither waits."""
+    """Read each state and command at once; then ask the echo at the same pace, so that neither waits for the other."""
     found = Delays()
     commander.reset()
     end_s = time.monotonic() + seconds
@@ -130,10 +131,12 @@ def measure_delays(commander: Commander, seconds: float, age: Age, echo: "Echo")
             now = time.monotonic()
             found.state.append(age(state.stamp_s, now))
             commander.send()
-            time.sleep(max(0.0, now + commander.period_s / 2 - time.monotonic()))
+        commander.stop()
+        end_s = time.monotonic() + seconds / _ECHO_SHARE
+        while time.monotonic() < end_s or not found.echo_state:
+            time.sleep(commander.period_s)
             found.echo_state.append(echo.one_way(echo.state))
             found.echo_command.append(echo.one_way(echo.command))
-    commander.stop()
     return found
 
 
