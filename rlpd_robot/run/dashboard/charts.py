@@ -84,6 +84,17 @@ CHARTS = (
     ),
     Chart(
         "",
+        "Value against returns",
+        "What the critics say of visited states, beside the Monte-Carlo return that followed them: values that stay "
+        "above it promise too much.",
+        (
+            Line("diagnostics/q", "Q of visited states", "main"),
+            Line("diagnostics/monte_carlo_return", "return that followed", "second"),
+        ),
+        low=None,
+    ),
+    Chart(
+        "",
         "Critic loss",
         "Mean squared error of the critics.",
         (Line("learner/critic_loss", "critic loss", "main"),),

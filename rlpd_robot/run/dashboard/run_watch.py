@@ -22,6 +22,9 @@ ROW_KEYS = (
 )
 """Of metrics.jsonl, what there are curves of."""
 
+CHECK_KEYS = ("diagnostics/q", "diagnostics/monte_carlo_return")
+"""Of metrics.jsonl too, but measured only now and then: each row has the newest."""
+
 _BLOCK = 1 << 22  # bytes of a file read in one go
 
 
@@ -29,7 +32,7 @@ class RunWatch(LiveState):
     """`catch_up` reads everything new. Memory stays bounded, however long the run.
 
     Attributes:
-        figures: `ROW_KEYS` against live steps.
+        figures: `ROW_KEYS` and `CHECK_KEYS` against live steps.
         practice: of the training episodes, against live steps: return [%], its mean over `WINDOW`, the share that
             succeeded [%] with its 95 % interval (low, high).
         lately: (success, normalised return [%]) of the last `WINDOW` training episodes.
@@ -56,7 +59,8 @@ class RunWatch(LiveState):
         super()._take(row)
         steps = number(row, "env_steps")
         if math.isfinite(steps):
-            self.figures.add(steps, {key: _or_none(number(row, key)) for key in ROW_KEYS})
+            newest = {key: _or_none(self.get(key)) for key in CHECK_KEYS}
+            self.figures.add(steps, {key: _or_none(number(row, key)) for key in ROW_KEYS} | newest)
 
     def _take_episode(self, episode: dict[str, Any]) -> None:
         super()._take_episode(episode)

@@ -8,6 +8,7 @@ from typing import Any
 from rlpd_robot.run.dashboard.disk import Disk
 from rlpd_robot.run.dashboard.run_watch import RunWatch
 from rlpd_robot.run.dashboard.store_shares import Shares
+from rlpd_robot.run.diagnostics.checks import judge
 from rlpd_robot.run.live_state import count, duration, figure, known, refusals
 from rlpd_robot.run.statistics import wilson_interval
 
@@ -33,6 +34,7 @@ def tiles_of(watch: RunWatch, evaluation: Mapping[str, int], shares: Shares | No
         _return(watch),
         _updates(watch),
         _value(watch),
+        _checks(watch),
         _loop(watch),
         _policy(watch),
         _person(shares),
@@ -96,6 +98,15 @@ def _value(watch: RunWatch) -> Tile | None:
     spread = known(watch.get("learner/q_spread"), lambda v: f"spread {v:.2g}")
     target = known(watch.get("learner/target_q"), lambda v: f"target {v:.3g}")
     return _tile("Q", f"{q:.3g}", target, policy, spread)
+
+
+def _checks(watch: RunWatch) -> Tile | None:
+    """Of the learner on itself; the first of what is out of bounds, with what to try."""
+    findings, judged = judge(watch.row)
+    if not judged:
+        return None
+    well = f"{judged - len(findings)} of {judged} well"
+    return _tile("Checks", well, findings[0].text if findings else "", alarm=bool(findings))
 
 
 def _loop(watch: RunWatch) -> Tile | None:

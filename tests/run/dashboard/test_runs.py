@@ -99,6 +99,17 @@ def test_a_fault_is_told_with_its_cause(run: Path) -> None:
     assert safety["note"] == "of commands, 1 fault"
 
 
+def test_checks_of_the_learner_are_told_and_drawn(run: Path) -> None:
+    measured = {"diagnostics/q": 3.0, "diagnostics/monte_carlo_return": 1.5, "diagnostics/q_above_return": 0.9}
+    append(run / METRICS, rows(400, 401, **measured) + rows(401, 420))
+    told = snapshot(run)
+    shown = next(tile for tile in told["tiles"] if tile["name"] == "Checks")
+    assert (shown["value"], shown["alarm"]) == ("0 of 1 well", True)
+    assert "90 %" in shown["note"]
+    values, returns = chart(told, "Value against returns")["lines"]
+    assert (values["y"][-1], returns["y"][-1], values["y"][0]) == (3.0, 1.5, None)
+
+
 def test_lockstep_has_no_lateness(run: Path) -> None:
     append(run / METRICS, rows(100, 101, **{"actor/lockstep": 1}))
     assert tile(run, "Control loop")["value"] == "lock-step"

@@ -1,11 +1,12 @@
 """Curves stay in order and within bounds, whatever a run does."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlpd_robot.run.dashboard.series import Series
 
 
+@settings(max_examples=40)
 @given(st.lists(st.integers(0, 200), max_size=300), st.integers(1, 20))
 def test_x_ascends_the_newest_is_kept_and_there_are_not_too_many(xs: list[int], capacity: int) -> None:
     series = Series(capacity)
