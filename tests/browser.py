@@ -17,7 +17,6 @@ from websockets.sync.client import connect
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 START_S, PATIENCE_S = 60.0, 20.0
 TABLET = (820, 1180)
-PHONE = (390, 844)
 
 
 def executable() -> str | None:

@@ -9,18 +9,21 @@ import pytest
 from rlpd_robot.run import report
 from rlpd_robot.run.dashboard import runs
 from rlpd_robot.run.dashboard.server import Actions
+from rlpd_robot.run.dry_run import sheet
+from rlpd_robot.run.dry_run.check import Check
 from rlpd_robot.run.metrics import EPISODES, METRICS, append_event
 from rlpd_robot.run.report import report_html
 from rlpd_robot.run.run_record import load_run
 from tests.run.dashboard.a_run import append, episode, make_run, rows
 from tests.run.dashboard.test_server import TOKEN, Actor, serving
+from tests.run.dry_run.test_dry_run import findings
 from tests.run.test_health import Process
 from tests.run.test_report import fill
 
 if TYPE_CHECKING:
     from tests.browser import Browser, Page
 
-PHONE = (390, 844)
+TABLET, PHONE = (820, 1180), (390, 844)
 DOT = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
 )
@@ -93,16 +96,25 @@ def test_the_dashboard_is_live_through_a_restart_of_the_learner(
         assert page.problems == []
 
 
-def test_a_report_is_read_on_a_tablet_and_a_telephone(
+def test_reports_are_read_on_a_tablet_and_a_telephone(
     browser: "Browser", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(report, "panel_png", lambda *_, **__: DOT)
+    for name in ("intervals_png", "ages_png", "envelope_png", "stops_png"):
+        monkeypatch.setattr(sheet, name, lambda *_: DOT)
     run = fill(tmp_path / "door")
     (run / "report.html").write_text(report_html(load_run(run)))
+    checks = (
+        Check("rate", "10 ms", "10 ms", True, ""),
+        Check("fault: link cut", "stops", "it did not", False, "Look."),
+    )
+    (run / "verdict.html").write_text(sheet.html(findings(*checks)))
+    words = {"report.html": "19 of 20; 95 % interval 76 to 99 %", "verdict.html": "No go: fault: link cut."}
     with browser.page() as page:
-        page.open((run / "report.html").as_uri())
-        assert "19 of 20; 95 % interval 76 to 99 %" in page.text.replace("\u00a0", " ")
-        assert page.overflow == 0
-        page.resize(PHONE)
-        assert page.overflow == 0
+        for name, told in words.items():
+            page.open((run / name).as_uri())
+            assert told in page.text.replace("\u00a0", " ")
+            for size in (TABLET, PHONE):
+                page.resize(size)
+                assert page.overflow == 0, (name, size)
         assert [problem for problem in page.problems if "door.mp4" not in problem] == []

@@ -40,7 +40,7 @@ def tiles_of(watch: RunWatch, evaluation: Mapping[str, int], shares: Shares | No
         _person(shares),
         _safety(watch, shares),
         _buffers(watch),
-        _disk(disk),
+        _disk(disk, watch.phase != "finished"),
     ]
     return [tile for tile in found if tile is not None]
 
@@ -161,8 +161,8 @@ def _buffers(watch: RunWatch) -> Tile | None:
     return _tile("Live transitions", count(live), demos, waiting)
 
 
-def _disk(disk: Disk) -> Tile:
-    left_s, rate = disk.left_s, disk.bytes_per_s
+def _disk(disk: Disk, grows_on: bool) -> Tile:
+    left_s, rate = (disk.left_s, disk.bytes_per_s) if grows_on else (None, None)
     grows = f"the run has {_bytes(disk.run_bytes)}"
     grows += f" and grows by {_bytes(max(0.0, rate) * 3600)} an hour" if rate is not None else ""
     soon = left_s is not None and left_s < _LITTLE_S

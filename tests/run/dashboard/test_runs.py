@@ -9,10 +9,13 @@ import pytest
 from rlpd_robot.data.demo_store import DemoStore, StoreWriter
 from rlpd_robot.robot.safety import cause_name
 from rlpd_robot.run.dashboard.charts import CHARTS
-from rlpd_robot.run.dashboard.disk import DiskWatch, size_of
+from rlpd_robot.run.dashboard.disk import Disk, DiskWatch, size_of
+from rlpd_robot.run.dashboard.run_watch import RunWatch
 from rlpd_robot.run.dashboard.runs import FILM, REPORT, VIEW, Runs, file_of
 from rlpd_robot.run.dashboard.store_shares import shares_of
+from rlpd_robot.run.dashboard.tiles import tiles_of
 from rlpd_robot.run.metrics import EPISODES, METRICS, append_event
+from rlpd_robot.timing import ManualClock
 from tests.data.episodes import make_episode, make_problem
 from tests.run.dashboard.a_run import append, episode, make_run, rows
 
@@ -108,6 +111,19 @@ def test_checks_of_the_learner_are_told_and_drawn(run: Path) -> None:
     assert "90 %" in shown["note"]
     values, returns = chart(told, "Value against returns")["lines"]
     assert (values["y"][-1], returns["y"][-1], values["y"][0]) == (3.0, 1.5, None)
+
+
+def test_a_disk_that_is_full_soon_is_an_alarm_while_the_run_goes_on() -> None:
+    clock = ManualClock()
+    watch, disk = RunWatch(Path("nowhere"), clock), Disk(10_000_000_000, 5_000_000_000, 500_000.0)
+    tiles = {tile["name"]: tile for tile in tiles_of(watch, {}, None, disk)}
+    assert tiles["Disk free"]["alarm"]
+    assert tiles["Disk free"]["value"] == "10.0 GB"
+    assert tiles["Disk free"]["note"].startswith("full in 6 h, ")
+    assert tiles["Disk free"]["note"].endswith("the run has 5.0 GB and grows by 1.8 GB an hour")
+    watch.row["phase"] = "finished"
+    tiles = {tile["name"]: tile for tile in tiles_of(watch, {}, None, disk)}
+    assert (tiles["Disk free"]["alarm"], tiles["Disk free"]["note"]) == (False, "the run has 5.0 GB")
 
 
 def test_lockstep_has_no_lateness(run: Path) -> None:
