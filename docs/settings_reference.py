@@ -12,6 +12,7 @@ from rlpd_robot.robot.safety import SafetySettings
 from rlpd_robot.run.conversion_settings import ExportSettings, ImportSettings
 from rlpd_robot.run.demos_edit import HideSettings
 from rlpd_robot.run.demos_rewrite import RewriteSettings
+from rlpd_robot.run.experiment.settings import StudySettings
 from rlpd_robot.run.replay.settings import ReplaySettings
 from rlpd_robot.run.robot_init.settings import InitSettings
 from rlpd_robot.run.settings import RobotSettings, Settings
@@ -19,7 +20,7 @@ from rlpd_robot.run.show.settings import ShowSettings
 
 PAGE = Path(__file__).parent / "settings.md"
 CONFIGS = Path(__file__).parents[1] / "robot_configs"
-CHOICES = ("robot", "task", "agent", "safety", "teleop", "link", "experiment")
+CHOICES = ("robot", "task", "agent", "safety", "teleop", "link", "experiment", "row")
 PLAIN = {
     "`rlpd-robot demos import`": ImportSettings,
     "`rlpd-robot demos export`": ExportSettings,
@@ -44,7 +45,7 @@ written `'dashboard.names=[a,b]'`. A misspelt key or a wrong value is refused be
 def page() -> str:
     """The whole page."""
     parts = [HEAD, "## Files to choose from\n", _choices(), "## Keys\n", _section("", Settings, only=_PLAIN_KEYS)]
-    groups = {"robot": RobotSettings, "safety": SafetySettings, **config._GROUPS}
+    groups = {"robot": RobotSettings, "safety": SafetySettings, **config._GROUPS, "study": StudySettings}
     parts += [_section(name, cls) for name, cls in groups.items()]
     parts += [_section("sim", config._SimSchema), _section("sim.faults", config._FaultsSchema)]
     parts.append("## Keys without a group in front\n")

@@ -5,6 +5,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from rlpd_robot.errors import ChildError, FaultError, PeerTimeoutError, RlpdRobotError
@@ -22,6 +23,7 @@ usage: rlpd-robot VERB [key=value …]
   learner          the learner's side alone: receive, commit, update, publish
   sim              the MuJoCo stand-in alone, speaking the robot's protocol
   serve            actions for foreign programs, in any language (docs/policy_server.md)
+  experiment NAME  rows of the paper × seeds in lock-step simulation: table, figure, tidy results (docs/experiments.md)
   eval             deterministic episodes with a trained policy
   record           a person moves the robot, each episode is safe in a store as it ends (docs/recording.md)
   arm              a person's word, after a look at the robot: clear the actor's fault
@@ -146,6 +148,27 @@ def _eval(words: list[str]) -> int:
     from rlpd_robot.run.evaluate import run_eval
 
     return run_eval(settings, build)
+
+
+def _experiment(words: list[str]) -> int:
+    from rlpd_robot.config import build, load
+    from rlpd_robot.run.experiment import experiment as studies
+
+    flags = ("--cfg", "--job", "--list")
+    names = [word for word in words if "=" not in word and word not in flags]
+    overrides = [word for word in words if "=" in word]
+    if "--cfg" in words:
+        return _show(load("experiment", [*(f"experiment={name}" for name in names), *overrides])[1])
+    name, compose, say = studies.refuse_no_name(names), partial(load, "experiment"), partial(print, flush=True)
+    if "--list" in words:
+        return studies.list_jobs(name, overrides, compose, say)
+    from rlpd_robot.run.processes import kill_all
+    from rlpd_robot.run.stopping import stop_on_signals
+
+    stop = stop_on_signals(kill_all)
+    if "--job" in words:
+        return studies.one_job(name, overrides, compose, build, stop, say)
+    return studies.run_experiment(name, overrides, compose, stop, say)
 
 
 def _record(words: list[str]) -> int:
@@ -396,6 +419,7 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "learner": _learner,
     "sim": _sim,
     "eval": _eval,
+    "experiment": _experiment,
     "record": _record,
     "serve": _serve,
     "keys": _keys,
@@ -419,6 +443,7 @@ BENCHES: dict[str, Sequence[str]] = {
         *("agent.ensemble=2", "agent.hidden_layers=1", "agent.hidden_width=32", "agent.batch_size=64"),
         *("agent.utd=2", "agent.clone_updates=100", "learner.publish_every=20", "learner.checkpoint_every=200"),
     ),
+    "extrapolation": ("experiment=adroit_door_quick",),
     "fuzz": ("experiment=adroit_door_quick", "agent.clone_updates=10"),
     "import": ("experiment=adroit_door_quick",),
     "import-fuzz": ("experiment=adroit_door_quick",),

@@ -1,7 +1,7 @@
 """From YAML and `key=value` words to frozen dataclasses, and no further in: only this file and `cli.py` know Hydra.
 
-Roots per verb and the groups robot, task, agent, safety, link, experiment lie in `robot_configs/`. A user's own folder
-of the same groups joins through the environment variable RLPD_ROBOT_CONFIGS.
+Roots per verb and the groups robot, task, agent, safety, link, experiment, row lie in `robot_configs/`. A user's own
+folder of the same groups joins through the environment variable RLPD_ROBOT_CONFIGS.
 """
 
 import inspect
@@ -42,6 +42,7 @@ from rlpd_robot.run.bench_settings import (
 from rlpd_robot.run.dashboard.settings import DashboardSettings
 from rlpd_robot.run.doctor.settings import DoctorSettings
 from rlpd_robot.run.dry_run.settings import DryRunSettings
+from rlpd_robot.run.experiment.settings import StudySettings
 from rlpd_robot.run.record_settings import RecordSettings
 from rlpd_robot.run.settings import (
     ActorSettings,
@@ -125,6 +126,24 @@ class _SafetySchema:
     none_because: str = ""
 
 
+@dataclass
+class _StudySchema:
+    """`StudySettings`, its sequences open to be replaced."""
+
+    rows: list[str] = field(default_factory=lambda: ["base"])
+    row: str = "base"
+    seeds: int = 5
+    parallel: int | None = None
+    eval_every: int = 5000
+    eval_episodes: int = 10
+    final_episodes: int = 100
+    measure: str = "solved"
+    low: float = 0.0
+    high: float = 100.0
+    published: dict[str, float] = field(default_factory=dict)
+    source: str = ""
+
+
 def _schema(cls: type[Any]) -> Any:
     """A schema field: the open twin of a frozen settings class, since OmegaConf cannot merge into a frozen one."""
     twin = make_dataclass(f"{cls.__name__}Schema", [(f.name, f.type, field(default=f.default)) for f in fields(cls)])
@@ -162,6 +181,7 @@ _Schema = make_dataclass(
         ("robot", _RobotSchema, field(default_factory=_RobotSchema)),
         ("task", dict[str, Any], field(default=MISSING)),
         ("safety", _SafetySchema, field(default_factory=_SafetySchema)),
+        ("study", _StudySchema, field(default_factory=_StudySchema)),
         ("sim", _SimSchema, field(default_factory=_SimSchema)),
         ("resume", str, field(default="auto")),
         ("policy", str, field(default="latest")),
@@ -272,6 +292,7 @@ def _settings(composed: DictConfig) -> Settings:
         robot=_make(RobotSettings, "robot", data),
         task=data["task"],
         safety=_make(SafetySettings, "safety", data),
+        study=_make(StudySettings, "study", data),
         resume=data["resume"],
         policy=data["policy"],
         teleop=_recipe_or_none("teleop", data["teleop"]),

@@ -25,6 +25,7 @@ from rlpd_robot.run.bounds import at_least, check_seed
 from rlpd_robot.run.dashboard.settings import DashboardSettings
 from rlpd_robot.run.doctor.settings import DoctorSettings
 from rlpd_robot.run.dry_run.settings import DryRunSettings
+from rlpd_robot.run.experiment.settings import StudySettings
 from rlpd_robot.run.realtime import MAX_PRIORITY
 from rlpd_robot.run.record_settings import RecordSettings
 from rlpd_robot.run.supervise_settings import SuperviseSettings
@@ -294,6 +295,7 @@ class Settings:
     learner_bench: LearnerBenchSettings = field(default_factory=LearnerBenchSettings)
     doctor: DoctorSettings = field(default_factory=DoctorSettings)
     dry_run: DryRunSettings = field(default_factory=DryRunSettings)
+    study: StudySettings = field(default_factory=StudySettings)
     resume: str = "auto"
     policy: str = "latest"
     teleop: Recipe | None = None
