@@ -5,6 +5,7 @@ supervisor of `train`, with one child: killed when it hangs, started again when 
 with status 1, and whoever started it may start it anew.
 """
 
+import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -56,7 +57,8 @@ def supervise(
         supervisor.end([verb], END_S)
         _pass_on(log, show)
     status = supervisor.child(verb).status
-    return 0 if status == 0 else 1
+    # One that had just been started again, and was told to end before it could listen, has nothing to hand over.
+    return 0 if status in (0, -signal.SIGTERM) else 1
 
 
 def _pass_on(log: Follower, show: Callable[[str], None]) -> None:

@@ -6,14 +6,22 @@ from pathlib import Path
 
 import pytest
 
-UNIT = Path(__file__).parents[2] / "docker" / "systemd" / "rlpd-robot@.service"
+UNITS = Path(__file__).parents[2] / "docker" / "systemd"
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd here")
-@pytest.mark.parametrize(("spoiled", "complains"), [("", False), ("\nRestrart=always", True)])
-def test_systemd_understands_the_unit(spoiled: str, complains: bool, tmp_path: Path) -> None:
-    text = UNIT.read_text().replace("/opt/rlpd-robot/venv/bin/rlpd-robot", "/bin/true")  # it need not be installed here
-    path = tmp_path / "rlpd-robot@actor.service"
+@pytest.mark.parametrize(
+    ("unit", "spoiled", "complains"),
+    [
+        ("rlpd-robot@.service", "", False),
+        ("rlpd-robot@.service", "\nRestrart=always", True),
+        ("rlpd-robot-dashboard.service", "", False),
+    ],
+)
+def test_systemd_understands_the_unit(unit: str, spoiled: str, complains: bool, tmp_path: Path) -> None:
+    text = (UNITS / unit).read_text()
+    text = text.replace("/opt/rlpd-robot/venv/bin/rlpd-robot", "/bin/true")  # it need not be installed here
+    path = tmp_path / unit.replace("@", "@actor")
     path.write_text(text.replace("[Service]", f"[Service]{spoiled}"))
     done = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", str(path)], capture_output=True, text=True, timeout=60, check=False

@@ -65,7 +65,7 @@ def test_one_that_is_given_up_ends_this_too(tmp_path: Path, watched: type[Watche
     assert watched.ended == ["actor"]
 
 
-@pytest.mark.parametrize(("ended", "status"), [(0, 0), (1, 1), (-9, 1)])
+@pytest.mark.parametrize(("ended", "status"), [(0, 0), (1, 1), (-9, 1), (-15, 0)])
 def test_one_that_could_not_hand_over_is_no_success(
     ended: int, status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
