@@ -4,6 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 EXPERIMENT ?= adroit_door_quick
 SEED ?= 0
+# pip would compile every module of every package, one after the other, for longer than all else it does; Python compiles
+# what is used when it is first used, and keeps it. Where that is forbidden, each of a run's processes would do it anew.
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt
+unexport PYTHONDONTWRITEBYTECODE
+# One more than there are cores: tests of real processes also wait, for a restart or a deadline, a fifth of their time.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
 
 .PHONY: run test check chaos demos docs docker-test clean
 
@@ -11,7 +17,7 @@ run: $(VENV)/run.stamp  ## learn to open a door: stand-in, actor and learner, th
 	$(BIN)/rlpd-robot train experiment=$(EXPERIMENT) run.seed=$(SEED)
 
 test: $(VENV)/dev.stamp  ## all tests
-	$(BIN)/pytest -q --numprocesses auto --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -q --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/dev.stamp  ## style, types, import rules
 	$(BIN)/ruff check .
@@ -33,15 +39,15 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/run.stamp: $(VENV)/bin/python pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[learner,sim]'
+	$(PIP_INSTALL) --editable '.[learner,sim]'
 	touch $@
 
 $(VENV)/dev.stamp: $(VENV)/bin/python pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(PIP_INSTALL) --editable '.[dev]'
 	touch $@ $(VENV)/run.stamp
 
 $(VENV)/docs.stamp: $(VENV)/dev.stamp
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	$(PIP_INSTALL) --editable '.[docs]'
 	touch $@
 
 clean:
