@@ -81,6 +81,39 @@ class _FaultsSchema:
 
 
 @dataclass
+class _RandomizeSchema:
+    """What is drawn anew at each reset of the stand-in (`sim/randomize.py`); each range is [low, high], none: nothing.
+
+    Attributes:
+        seed: of all that is drawn.
+        widen: episodes over which the ranges widen from nothing to what they say; 0: at once.
+        mass: factor of each body's mass and inertia.
+        friction: factor of each geom's sliding friction.
+        damping: factor of each freedom's damping.
+        gain: factor of each motor's gain.
+        joint_friction: dry friction added to each freedom [N m, N].
+        base: added to each coordinate of where the hand is mounted [m].
+        tracker: added to each coordinate of where objects are seen [m].
+        start: added to where each joint starts [rad, m].
+        command_delay_s: from a command to the motors [s].
+        observation_delay: of all readings [control periods, whole].
+    """
+
+    seed: int = 0
+    widen: int = 0
+    mass: list[float] | None = None
+    friction: list[float] | None = None
+    damping: list[float] | None = None
+    gain: list[float] | None = None
+    joint_friction: list[float] | None = None
+    base: list[float] | None = None
+    tracker: list[float] | None = None
+    start: list[float] | None = None
+    command_delay_s: list[float] | None = None
+    observation_delay: list[float] | None = None
+
+
+@dataclass
 class _SimSchema:
     """Of the stand-in.
 
@@ -89,12 +122,16 @@ class _SimSchema:
         book: file in which it writes down what became of each command.
         view: how to watch it (docs/recording.md).
         faults: what goes wrong with it (docs/dry_run.md).
+        twin: file of one robot that it is to be like; none: the model.
+        randomize: what is another in each episode (docs/dry_run.md).
     """
 
     lockstep: bool = True
     book: str | None = None
     view: str | None = None
     faults: _FaultsSchema = field(default_factory=_FaultsSchema)
+    twin: str | None = None
+    randomize: _RandomizeSchema = field(default_factory=_RandomizeSchema)
 
 
 @dataclass
@@ -288,8 +325,10 @@ def _search_path() -> list[str]:
 
 def _settings(composed: DictConfig) -> Settings:
     data: Mapping[str, Any] = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
+    robot = _make(RobotSettings, "robot", data)
+    _refuse_unheard(data["sim"], robot)
     return Settings(
-        robot=_make(RobotSettings, "robot", data),
+        robot=robot,
         task=data["task"],
         safety=_make(SafetySettings, "safety", data),
         study=_make(StudySettings, "study", data),
@@ -298,6 +337,16 @@ def _settings(composed: DictConfig) -> Settings:
         teleop=_recipe_or_none("teleop", data["teleop"]),
         **{name: _make(cls, name, data) for name, cls in _GROUPS.items()},
     )
+
+
+def _refuse_unheard(sim: Mapping[str, Any], robot: RobotSettings) -> None:
+    """A stand-in that takes no such thing would not tell."""
+    ranges = [value for key, value in sim["randomize"].items() if key not in ("seed", "widen")]
+    asked = {"twin": sim["twin"] is not None, "randomize": any(one is not None for one in ranges)}
+    for key in asked:
+        if asked[key] and robot.stand_in is not None and key not in robot.stand_in:
+            expected = f"left alone: the stand-in of robot '{robot.name}' does not take it"
+            raise ConfigError(f"sim.{key}", sim[key], expected)
 
 
 def _recipe_or_none(key: str, value: Any) -> Recipe | None:

@@ -3,12 +3,16 @@
 import logging
 import threading
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from rlpd_robot.errors import ConfigError
 from rlpd_robot.liveness import pulse
 from rlpd_robot.robot.book import CommandBook
 from rlpd_robot.timing import SystemClock
+from sim.faults.plan import Plan
+from sim.faults.robot import FaultyRobot
 from sim.hand import AdroitHand
 from sim.rosbridge.graph import Graph
 from sim.rosbridge.hand_node import HandNode
@@ -26,6 +30,9 @@ def serve(
     insecure: bool = False,
     ros: int = 1,
     book: str | None = None,
+    twin: str | None = None,
+    randomize: Mapping[str, Any] | None = None,
+    faults: Mapping[str, Any] | None = None,
 ) -> None:
     """Serve one hand by the wall clock, 100 periods a second, until `stop` is set.
 
@@ -37,9 +44,11 @@ def serve(
         insecure: allow addresses that other machines can reach.
         ros: 1 or 2: whose stamps, type names and rosapi it shows.
         book: file to write down what becomes of each command; none: nowhere.
+        twin, randomize: see `AdroitHand`.
+        faults: what goes wrong, the keys of `sim.faults.plan.Plan`; none: nothing.
 
     Raises:
-        ConfigError: no such task, or an address that cannot be used.
+        ConfigError: no such task, an address that cannot be used, or a twin, a range or a fault that means nothing.
         MissingPackageError: the models are not installed.
         AddressError: the address is taken.
         StoreError: the book cannot be gone on with.
@@ -48,18 +57,22 @@ def serve(
         raise ConfigError("sim.lockstep", True, "false: over rosbridge a robot moves by its own clock")
     if ros not in (1, 2):
         raise ConfigError("robot.stand_in.ros", ros, "1 or 2")
-    hand, graph, clock = AdroitHand(task), Graph(ros), SystemClock()
+    hand, graph, clock = AdroitHand(task, None, twin, randomize), Graph(ros), SystemClock()
+    plan = Plan.of(faults or {}, hand.spec)
+    robot = hand if plan is None else FaultyRobot(hand, plan, clock.now)
     written = CommandBook(Path(book), uuid.uuid4().hex, hand.spec.command_size) if book is not None else None
     Rosapi(graph)
-    node = HandNode(hand, graph, clock.now, written)
-    server = RosbridgeServer(graph, address, insecure)
+    robot.read()  # as `RobotServer` does: the first reading in a record is of no state
+    node = HandNode(robot, graph, clock.now, written, float if plan is None else plan.stamp)
+    server = RosbridgeServer(graph, address, insecure, plan)
     try:
         run(node, server, hand.spec.period_s, stop)
     finally:
         server.close()
         node.halt()
-        if written is not None:
-            written.close()
+        for file in (written, plan):
+            if file is not None:
+                file.close()
         _log.info("served %s: %s", hand.spec.name, node.counts)
 
 

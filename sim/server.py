@@ -19,6 +19,8 @@ def serve(
     book: str | None = None,
     view: str | None = None,
     faults: Mapping[str, Any] | None = None,
+    twin: str | None = None,
+    randomize: Mapping[str, Any] | None = None,
 ) -> None:
     """Serve one hand until `stop` is set.
 
@@ -32,9 +34,10 @@ def serve(
         book: file to write down what becomes of each command; none: nowhere.
         view: how to watch it, see `sim.view.ViewedHand`; none: not at all.
         faults: what goes wrong, `{seed, script, orders, log}` of `sim.faults.plan.Plan`; none: nothing.
+        twin, randomize: see `AdroitHand`.
 
     Raises:
-        ConfigError: no such task, an address that cannot be used, or a fault that means nothing.
+        ConfigError: no such task, an address that cannot be used, or a fault, a twin or a range that means nothing.
         MissingPackageError: the models are not installed.
         AddressError: the address is taken.
         StoreError: the book cannot be gone on with.
@@ -42,12 +45,13 @@ def serve(
     """
     path = Path(book) if book is not None else None
     if view is None:
-        return serve_robot_with_faults(AdroitHand(task), address, lockstep, stop, security, path, faults)
+        hand = AdroitHand(task, None, twin, randomize)
+        return serve_robot_with_faults(hand, address, lockstep, stop, security, path, faults)
     from sim.view import ViewedHand  # draws
 
-    hand = ViewedHand(task, view)
-    print(hand.where, flush=True)
+    viewed = ViewedHand(task, view, twin, randomize)
+    print(viewed.where, flush=True)
     try:
-        serve_robot_with_faults(hand, address, lockstep, stop, security, path, faults)
+        serve_robot_with_faults(viewed, address, lockstep, stop, security, path, faults)
     finally:
-        hand.close()
+        viewed.close()

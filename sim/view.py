@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ class ViewedHand(AdroitHand):
         how: "page" or "page:PORT" (a page at http://127.0.0.1:PORT/), "window" (MuJoCo's viewer; wants a display),
             "files:DIRECTORY" (the newest picture as view.jpg), or "auto" (a window where there is a display, else a
             page).
+        twin, randomize: see `AdroitHand`.
 
     Raises:
         ConfigError: another `how`.
@@ -47,8 +49,10 @@ class ViewedHand(AdroitHand):
         ChildError: the view did not start.
     """
 
-    def __init__(self, task: str, how: str) -> None:
-        super().__init__(task)
+    def __init__(
+        self, task: str, how: str, twin: str | None = None, randomize: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__(task, None, twin, randomize)
         self._next_s = 0.0
         self._process, self.where = _start(task, how)
         self._pipe = self._process.stdin.fileno() if self._process.stdin is not None else -1

@@ -80,9 +80,19 @@ def test_every_kind_of_bad_day_can_happen_to_the_hand(choice: str) -> None:
     assert settings.robot.stand_in is not None
     faults = settings.robot.stand_in["faults"]
     assert faults["seed"] == 3
-    plan = Plan.of(faults, AdroitHand("pen").spec)
-    assert plan is not None
-    plan.close()
+    hand = AdroitHand("pen", randomize=settings.robot.stand_in["randomize"])
+    plan = Plan.of(faults, hand.spec)
+    assert (plan is None) == (choice == "dry_run/randomized")
+    if plan is not None:
+        plan.close()
+
+
+def test_a_stand_in_that_takes_no_ranges_refuses_them() -> None:
+    recipe = ["dry_run.stand_in={_target_: builtins.print}", "robot.stand_in=${dry_run.stand_in}"]
+    with pytest.raises(ConfigError, match=r"sim.randomize' must be left alone: the stand-in of robot 'ur5e'"):
+        load("sim", ["robot=ur5e", *recipe, "sim.randomize.mass=[1,2]"])
+    with pytest.raises(ConfigError, match="sim.twin' must be left alone"):
+        load("sim", ["robot=ur5e", *recipe, "sim.twin=x.yaml"])
 
 
 @pytest.mark.parametrize(("group", "choice"), [c for c in CHOICES if c[0] == "robot" and c[1] not in IN_PROCESS])

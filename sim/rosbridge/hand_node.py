@@ -20,7 +20,8 @@ fresh while that is no older; one without is taken to be of now, as real control
 """
 
 import threading
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ from numpy.typing import NDArray
 
 from rlpd_robot.robot.book import CommandBook, Outcome
 from rlpd_robot.robot.motion import FRESH_PERIODS, Motion, OwnLimits, Phase
+from sim.faults.robot import FaultyRobot
 from sim.hand import AdroitHand
 from sim.rosbridge.graph import Graph
 from sim.rosbridge.message_types import MessageError
@@ -40,6 +42,7 @@ RESET_SERVICE, STOP_SERVICE, MANAGER = "/hand/reset", "/hand/stop", "/controller
 
 _TRAJECTORY_STATE = "control_msgs/JointTrajectoryControllerState"
 _STOPS = 5
+_HISTORY = 64  # remembered states
 
 
 class HandNode:
@@ -51,24 +54,35 @@ class HandNode:
         hand: the robot.
         graph: that it takes part in; not yet served.
         now: monotonic time [s].
-        book: what becomes of each command; none: nobody writes it down.
+        book: what becomes of each command; none: nobody writes it down. A command answers the state that was the newest
+            when it was sent, by its stamp.
+        tells: what the robot's clock says at a monotonic time [s], where that is another.
 
     Attributes:
         counts: what became of commands, by name.
         controllers: running or not, by name.
     """
 
-    def __init__(self, hand: AdroitHand, graph: Graph, now: Any, book: CommandBook | None = None) -> None:
+    def __init__(
+        self,
+        hand: AdroitHand | FaultyRobot,
+        graph: Graph,
+        now: Callable[[], float],
+        book: CommandBook | None = None,
+        tells: Callable[[float], float] = float,
+    ) -> None:
         self.counts = dict.fromkeys(("executed", "refused_stale", "refused_invalid", "refused_stopped", "own_stops"), 0)
         self.controllers = {"rh_trajectory_controller": True, "joint_group_position_controller": False}
-        self._hand, self._graph, self._now, self._book = hand, graph, now, book
+        self._hand, self._graph, self._now, self._book, self._tells = hand, graph, now, book, tells
+        self._measured: deque[tuple[float, int]] = deque(maxlen=_HISTORY)
         self._motion, self._limits = Motion(hand.spec, False, 0.0), OwnLimits(hand.spec, None)
         self._lock = threading.Lock()
         self._fresh_s = FRESH_PERIODS * hand.spec.period_s
         self._joints = [name for field in hand.spec.command for name in field.labels]
         self._order = sorted(range(len(self._joints)), key=lambda i: self._joints[i])
         self._index = {name: i for i, name in enumerate(self._joints)}
-        self._number = self._sequence = self._stopped = 0
+        self._number = self._stopped = 0
+        self._sequence = -1
         self._nothing = np.full(len(self._joints), np.nan)  # null on the wire: it follows no command
         self._target = self._nothing
         self._told: bool | None = None
@@ -81,15 +95,23 @@ class HandNode:
             self._watch()
             if advance:
                 self._hand.advance()
+            if (why := self._own_stop) and self._motion.phase is not Phase.STOPPED:
+                self._halt(why)
             self._sequence += 1
             measured_s = self._now()
             values = self._hand.read()
+            self._measured.append((measured_s, self._sequence))
             target, following = self._target.copy(), self._motion.phase is Phase.FOLLOWING
-        messages = self._messages(values, target, self._graph.clock.stamp(measured_s))
+        messages = self._messages(values, target, self._graph.clock.stamp(self._tells(measured_s)))
         if following != self._told:
             self._told = following
             messages.insert(0, (FOLLOWING, {"data": following}, True))
         return messages
+
+    @property
+    def _own_stop(self) -> str:
+        """Why the robot has stopped by itself; "" while it has not."""
+        return str(getattr(self._hand, "stopped_because", ""))
 
     def halt(self) -> None:
         """The process ends."""
@@ -181,33 +203,40 @@ class HandNode:
             return
         values = np.zeros(len(self._joints))
         values[[self._index[name] for name in names]] = positions
-        self._take(values, self._graph.clock.age_s(stamp))
+        self._take(values, self._graph.clock.age_s(stamp))  # by its true clock
 
     def _take(self, values: NDArray[np.float64], age_s: float | None) -> None:
         with self._lock:
             now = self._now()
             self._number += 1
+            answers = self._newest_at(now - (age_s or 0.0))
             if self._limits.problem(values) is not None:
                 self.counts["refused_invalid"] += 1
-                self._note(Outcome.INVALID, values)
+                self._note(Outcome.INVALID, values, answers)
             elif self._motion.phase is not Phase.FOLLOWING:
                 self.counts["refused_stopped"] += 1
-                self._note(Outcome.NOT_RESET, values)
+                self._note(Outcome.NOT_RESET, values, answers)
             elif age_s is not None and age_s > self._fresh_s:
                 self.counts["refused_stale"] += 1
-                self._note(Outcome.STALE, values)
+                self._note(Outcome.STALE, values, answers)
             else:
                 self._hand.write(values)
                 self._motion.follow(self._number, values, now)
                 self._target = values
                 self.counts["executed"] += 1
-                self._note(Outcome.EXECUTED, values)
+                self._note(Outcome.EXECUTED, values, answers)
+
+    def _newest_at(self, at_s: float) -> int:
+        """Number of the newest state at this time; -1: there was none that is remembered."""
+        return next((number for measured_s, number in reversed(self._measured) if measured_s <= at_s), -1)
 
     async def _serve_reset(self, args: Mapping[str, Any]) -> dict[str, Any]:
         seed = args.get("seed", -1)
         if not isinstance(seed, int) or isinstance(seed, bool):
             raise MessageError("the request's seed must be an int64")
         with self._lock:
+            if why := self._own_stop:
+                return {"success": False, "message": f"it does not move before this is over: {why}"}
             self._hand.reset(None if seed < 0 else seed)
             self._motion.reset(self._now())
             self._stopped = 0
@@ -232,9 +261,9 @@ class HandNode:
             self.controllers |= {**dict.fromkeys(start, True), **dict.fromkeys(stop, False)}
         return {"ok": ok}
 
-    def _note(self, outcome: Outcome, values: NDArray[np.float64] | None = None) -> None:
+    def _note(self, outcome: Outcome, values: NDArray[np.float64] | None = None, answers: int = -1) -> None:
         if self._book is not None:
-            self._book.add(outcome, "rosbridge", self._number, state=self._sequence, values=values)
+            self._book.add(outcome, "rosbridge", self._number, answers, self._sequence, values)
 
 
 def _tracker_type(shape: tuple[int, ...], unit: str) -> str:

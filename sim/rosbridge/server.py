@@ -13,6 +13,8 @@ from websockets.exceptions import ConnectionClosed
 from rlpd_robot.errors import AddressError, ConfigError
 from rlpd_robot.liveness import Pulse, beating
 from rlpd_robot.wire.settings import is_local
+from sim.faults.messages import FaultyLink
+from sim.faults.plan import Plan
 from sim.rosbridge.graph import Graph
 from sim.rosbridge.protocol import Client
 
@@ -31,6 +33,7 @@ class RosbridgeServer:
         graph: used in the server's thread only, from now on; see `do`.
         address: ws://HOST:PORT or tcp://HOST:PORT; port 0 chooses one.
         insecure: allow addresses that other machines can reach.
+        plan: what goes wrong with messages; none: nothing.
 
     Attributes:
         url: where clients connect.
@@ -41,14 +44,14 @@ class RosbridgeServer:
         AddressError: it is taken, or others could reach it.
     """
 
-    def __init__(self, graph: Graph, address: str, insecure: bool = False) -> None:
+    def __init__(self, graph: Graph, address: str, insecure: bool = False, plan: Plan | None = None) -> None:
         parts = urlsplit(address)
         if parts.scheme not in ("ws", "tcp") or parts.hostname is None:
             raise ConfigError("link.robot", address, "an address such as tcp://127.0.0.1:9090")
         if not is_local(f"tcp://{parts.hostname}:0") and not insecure:
             remedy = "Use a loopback address, or set link.insecure=true on a network that you trust."
             raise AddressError("link.robot", address, "other machines could reach it, and nothing is encrypted", remedy)
-        self.graph, self.clients = graph, set[Client]()
+        self.graph, self.clients, self._plan = graph, set[Client](), plan
         self._loop = asyncio.new_event_loop()
         self._ended: asyncio.Event | None = None
         self._started = threading.Event()
@@ -129,11 +132,15 @@ class RosbridgeServer:
                 socket.transport.abort()
             broadcast((socket,), text)
 
-        client = Client(self.graph, send)
+        faulty = FaultyLink(self._plan, send) if self._plan is not None else None
+        client = Client(self.graph, send if faulty is None else faulty.send)
         self.clients.add(client)
         try:
-            async for text in socket:
-                await client.handle(text)
+            if faulty is not None:
+                await faulty.pass_on(socket, client.handle)
+            else:
+                async for text in socket:
+                    await client.handle(text)
         except ConnectionClosed:
             pass  # as the real one, it makes nothing of a client that dies
         finally:

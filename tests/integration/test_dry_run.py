@@ -29,6 +29,6 @@ def test_a_short_dry_run_and_its_sheet(tmp_path: Path) -> None:
         assert checks[name] is True, verdict["checks"]
     assert checks["success"] is None  # no policy was given
     page = (folder / "verdict.html").read_text()
-    assert page.count("<figure>") == 4
+    assert page.count("<figure>") == 6
     assert not any(word in page for word in ("http:", "https:", "<script"))
     assert f"sheet  {folder / 'verdict.html'}" in text

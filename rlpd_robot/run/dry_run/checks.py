@@ -14,6 +14,9 @@ from rlpd_robot.spec import RobotSpec
 Book = NDArray[np.void]
 Floats = NDArray[np.float64]
 
+NO_NUMBERS = b"rosbridge"
+"""The controller in a book whose commands come without numbers of their own."""
+
 _RATE = 0.02  # part of the nominal period
 _SLACK = 1e-6  # of a limit, for rounding on the way
 _LAG = 3  # control periods in which a joint must have begun to follow
@@ -139,7 +142,8 @@ def _too_fast(book: Book, limits: SafetyLimits) -> int:
     """Steps between two executed commands without a reset or a stop between them.
 
     The filter's promise is one about what is sent from one tick to the next. So time is counted in the controller's own
-    numbers: a robot that is late, or refuses one of them, sees two of its steps at once.
+    numbers: a robot that is late, or refuses one of them, sees two of its steps at once. Over rosbridge a command bears
+    no number, and the robot's clock must do.
     """
     if not limits.has_speed:
         return 0
@@ -148,13 +152,20 @@ def _too_fast(book: Book, limits: SafetyLimits) -> int:
         outcome = record["outcome"]
         if outcome == Outcome.EXECUTED:
             if last is not None and record["controller"] == last["controller"]:
-                ticks = max(1, int(record["number"]) - int(last["number"]))
+                ticks = _ticks(last, record, limits.period_s)
                 step = limits.max_speed * limits.period_s * ticks
                 count += bool((np.abs(record["values"] - last["values"]) > step * (1 + _SLACK) + 1e-12).any())
             last = record
         elif outcome in (Outcome.RESET, Outcome.STOP, Outcome.HELD):
             last = None
     return count
+
+
+def _ticks(last: np.void, record: np.void, period_s: float) -> int:
+    """Control periods from one command to the next: by the controller's numbers, or by the clock where it has none."""
+    if record["controller"] != NO_NUMBERS:
+        return max(1, int(record["number"]) - int(last["number"]))
+    return max(1, round(float(record["stamp_s"] - last["stamp_s"]) / period_s))
 
 
 def check_filter(figures: Mapping[str, float], most: float, limits_name: str) -> Check:
@@ -308,19 +319,4 @@ def check_success(episodes: Sequence[tuple[int, bool, int]], bar: float, has_pol
         f"{solved} of {len(episodes)}",
         solved >= bar * len(episodes),
         "The policy does not bear this robot as it is now: its rate, limits, delays. Train on, or train with them.",
-    )
-
-
-def check_disk(size_bytes: int, seconds: float, free_bytes: int, hours: float) -> Check:
-    """What a session without a learner would leave on the actor's disk."""
-    requirement = f"room for {hours:g} h of what the actor keeps while no learner is there"
-    if seconds <= 0:
-        return skipped("disk", requirement, "nothing was acted")
-    per_hour = size_bytes / seconds * 3600
-    return Check(
-        "disk",
-        requirement,
-        f"{per_hour / 1e6:.0f} MB/h, {free_bytes / 1e9:.1f} GB free",
-        per_hour * hours <= free_bytes,
-        "Make room, or let the learner run: what it has acknowledged is deleted.",
     )

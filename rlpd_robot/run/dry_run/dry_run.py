@@ -18,10 +18,12 @@ from rlpd_robot.errors import ChildError, ConfigError
 from rlpd_robot.robot.task import Task
 from rlpd_robot.run.directory import DRY_RUN, make_directory
 from rlpd_robot.run.dry_run import checks as c
-from rlpd_robot.run.dry_run.check import Check
+from rlpd_robot.run.dry_run.check import Check, skipped
 from rlpd_robot.run.dry_run.evidence import Evidence
+from rlpd_robot.run.dry_run.growth import check_disk, check_memory, free_memory
 from rlpd_robot.run.dry_run.inflict import inflict
 from rlpd_robot.run.dry_run.learn import LEARN, try_learning
+from rlpd_robot.run.dry_run.lockstep import STAGE, Lockstep
 from rlpd_robot.run.dry_run.pictures import Envelope
 from rlpd_robot.run.dry_run.plan import Compose, Plan, Say, check_stand_in, make_plan
 from rlpd_robot.run.dry_run.policy_checks import (
@@ -29,9 +31,11 @@ from rlpd_robot.run.dry_run.policy_checks import (
     check_range,
     find_policy,
 )
+from rlpd_robot.run.dry_run.randomized import check_randomized, try_randomized
 from rlpd_robot.run.dry_run.sheet import FAULT, SHEET, VERDICT, Findings, write
-from rlpd_robot.run.dry_run.stage import LINKS, Stage, own_words
-from rlpd_robot.run.dry_run.sweep import STAGE, Point, cases, check_sweep, parse_imperfections, try_case
+from rlpd_robot.run.dry_run.stage import LINKS, Stage, own_words, stand_in_words
+from rlpd_robot.run.dry_run.sweep import ROBUSTNESS, Point, cases, check_sweep, parse_imperfections, try_case
+from rlpd_robot.run.dry_run.timeline import interventions, stages_ms
 from rlpd_robot.run.dry_run.trials import Seen, Trial, in_words, judge, outcome_in_words, parse
 from rlpd_robot.run.evaluate import Build
 from rlpd_robot.run.ports import free_addresses
@@ -75,12 +79,14 @@ def dry_run(
     try:
         plan = make_plan(settings, words, build, compose, task, path, folder, findings, say)
         if plan is not None and _stages(plan, findings, say, stopped):
-            if settings.dry_run.sweep and plan.snapshot is not None:
-                findings.points = list(_sweep(plan, build, compose, task, say, stopped))
-                findings.checks.append(check_sweep(findings.points, settings.eval.min_success))
+            if plan.snapshot is None:
+                findings.checks.append(check_randomized(None, settings.dry_run.randomized_success, False))
+            else:
+                lockstep = Lockstep(settings, words, folder, build, compose, task, plan.snapshot)
+                _try_lockstep(lockstep, findings, say, stopped)
             if settings.dry_run.learn:
                 say("learns for a while (the learner compiles first)")
-                mine = own_words(words, folder, free_addresses(len(LINKS)))
+                mine = own_words([*words, *stand_in_words(settings)], folder, free_addresses(len(LINKS)))
                 findings.checks += try_learning(compose(mine), mine, folder, say)
     except _Ended:
         print("Ended by a person: no verdict.", flush=True)
@@ -131,7 +137,7 @@ def _stages(plan: Plan, findings: Findings, say: Say, stopped: Callable[[], bool
         faults = _undisturbed(stage, lambda: len(stage.episodes()) >= dry.episodes, 1.5 * seconds, stopped)
     seen = Evidence(stage.directory)
     books.append(seen.book)
-    _judge_calm(plan, findings, seen, stage.episodes()[: dry.episodes], faults)
+    _judge_calm(plan, findings, seen, stage, faults)
     if not len(seen.executed):
         say("stops here: the robot followed nothing")
         return False
@@ -165,10 +171,9 @@ def _undisturbed(stage: Stage, done: Callable[[], bool], seconds: float, stopped
     return faults
 
 
-def _judge_calm(
-    plan: Plan, findings: Findings, seen: Evidence, episodes: Sequence[tuple[int, bool, int]], faults: Sequence[str]
-) -> None:
+def _judge_calm(plan: Plan, findings: Findings, seen: Evidence, stage: Stage, faults: Sequence[str]) -> None:
     dry, settings = plan.settings.dry_run, plan.settings
+    episodes = stage.episodes()[: dry.episodes]
     checks, figures = findings.checks, seen.figures
     checks.append(_check_quiet("undisturbed", faults))
     checks += c.check_rate(figures, dry.late)
@@ -183,9 +188,13 @@ def _judge_calm(
         checks.append(check_range(plan.training, observations, dry.outside, dry.margin))
     checks.append(c.check_success(episodes, settings.eval.min_success, plan.snapshot is not None))
     free = shutil.disk_usage(plan.folder).free
-    checks.append(c.check_disk(seen.size_bytes, seen.seconds, free, dry.session_h))
+    checks.append(check_disk(seen.size_bytes, seen.seconds, free, dry.session_h))
+    checks.append(check_memory(stage.memory, free_memory(), dry.session_h))
     findings.calm = _envelope(seen, plan)
     findings.ages_ms = 1e3 * ages_s
+    findings.interventions = interventions(seen.transitions)
+    if len(seen.executed):
+        findings.stages_ms = stages_ms(seen.executed, seen.measured_s(), seen.transitions, plan.period_s)
     stamps = seen.executed["stamp_s"]
     intervals = np.diff(stamps)
     findings.intervals_ms = 1e3 * intervals[intervals < 0.5]  # between episodes the robot is reset
@@ -223,19 +232,31 @@ def _trials(plan: Plan, stage: Stage, say: Say, stopped: Callable[[], bool]) -> 
         yield trial, seen
 
 
-def _sweep(
-    plan: Plan, build: Build, compose: Compose, task: Task, say: Say, stopped: Callable[[], bool]
-) -> Iterator[Point]:
-    assert plan.snapshot is not None
-    tried = cases(parse_imperfections(plan.settings.dry_run.imperfections))
+def _try_lockstep(lockstep: Lockstep, findings: Findings, say: Say, stopped: Callable[[], bool]) -> None:
+    """The policy on other robots, and on worse ones."""
+    dry, bar = lockstep.settings.dry_run, lockstep.settings.eval.min_success
+    if stopped():
+        raise _Ended
+    findings.randomized = try_randomized(lockstep)
+    findings.checks.append(check_randomized(findings.randomized, dry.randomized_success, True))
+    say(f"another robot in each episode: {findings.checks[-1].measured}")
+    if dry.sweep and not lockstep.possible:
+        findings.checks.append(skipped(ROBUSTNESS, "in lock-step", "the stand-in moves by the wall clock only"))
+    elif dry.sweep:
+        findings.points = list(_sweep(lockstep, say, stopped))
+        findings.checks.append(check_sweep(findings.points, bar))
+
+
+def _sweep(lockstep: Lockstep, say: Say, stopped: Callable[[], bool]) -> Iterator[Point]:
+    dry = lockstep.settings.dry_run
+    tried, seeds = cases(parse_imperfections(dry.imperfections)), lockstep.seeds(dry.sweep_episodes)
     for i, (point, faults) in enumerate(tried):
         if stopped():
             raise _Ended
-        solved, share = try_case(plan.settings, plan.words, plan.folder, build, compose, task, plan.snapshot, faults)
-        count = plan.settings.dry_run.sweep_episodes
+        solved, share = try_case(lockstep, faults, seeds)
         name = f"{point.name} {point.size}".strip()
-        say(f"sweep {i + 1} of {len(tried)}, {name}: {solved} of {count} solved, return {share:.1f} %")
-        yield replace(point, solved=solved, episodes=count, normalized_return=share)
+        say(f"sweep {i + 1} of {len(tried)}, {name}: {solved} of {len(seeds)} solved, return {share:.1f} %")
+        yield replace(point, solved=solved, episodes=len(seeds), normalized_return=share)
 
 
 def _check_trial(trial: Trial, seen: Seen, period_s: float) -> Check:

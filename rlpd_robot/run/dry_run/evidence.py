@@ -82,9 +82,14 @@ class Evidence:
         stamps = self.executed["stamp_s"]
         return float(stamps[-1] - stamps[0]) if len(stamps) > 1 else 0.0
 
-    def ages_s(self) -> Floats:
-        """(N,) age of the state that each followed command answers, when it was followed [s]."""
+    def measured_s(self) -> Floats:
+        """For each followed command, when the state was measured that it answers [s]; NaN where that is not known."""
         stamps = self.readings["stamp_s"][:, 0]
         rows = self.executed["answers"] + 1
-        known = (rows >= 0) & (rows < len(stamps))
-        return np.asarray(self.executed["stamp_s"][known] - stamps[rows[known]], np.float64)
+        known = (rows > 0) & (rows < len(stamps))
+        return np.where(known, stamps[np.where(known, rows, 0)], np.nan)
+
+    def ages_s(self) -> Floats:
+        """(N,) age of the state that each followed command answers, when it was followed [s]."""
+        ages = self.executed["stamp_s"] - self.measured_s()
+        return np.asarray(ages[~np.isnan(ages)], np.float64)

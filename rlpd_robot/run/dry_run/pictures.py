@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlpd_robot.robot.motion import FRESH_PERIODS
+from rlpd_robot.run.dry_run.randomized import Randomized
 from rlpd_robot.run.dry_run.sweep import Point
+from rlpd_robot.run.dry_run.timeline import STAGES, Interventions
 from rlpd_robot.run.dry_run.trials import Seen, Trial
 from rlpd_robot.run.plotting import Palette, dress, legend, new_figure, to_png
 
@@ -57,6 +59,43 @@ def ages_png(ages_ms: Floats, period_ms: float, palette: Palette) -> bytes:
         axes.axvline(limit_ms, color=palette.demos, linewidth=1.6, label=f"refused from {limit_ms:g} ms on")
         axes.set_ylabel("commands", color=palette.text, fontsize=9)
     legend(axes, palette)
+    return to_png(figure, dpi=150)
+
+
+def stages_png(stages_ms: Floats, palette: Palette) -> bytes:
+    """Each stage begins where the median of those before it ends."""
+    figure, axes = _panel("From measurement to motion [ms]", palette, 2.6)
+    p50, p99 = np.percentile(stages_ms, 50, axis=0), np.percentile(stages_ms, 99, axis=0)
+    begins = np.concatenate([[0.0], np.cumsum(p50)[:-1]])
+    y = np.arange(len(STAGES))
+    axes.barh(y, p50, 0.6, left=begins, color=palette.main, label="median")
+    axes.hlines(y, begins + p50, begins + p99, color=palette.demos, linewidth=1.6, label="p99")
+    for i, (begin, half, high) in enumerate(zip(begins, p50, p99, strict=True)):
+        text = f" {half:.2f}, {high:.2f}"
+        axes.text(begin + max(half, high), i, text, va="center", color=palette.text, fontsize=8)
+    axes.set_yticks(y, STAGES, fontsize=8)
+    axes.set_ylim(len(STAGES) - 0.4, -1.9)
+    axes.set_xlim(0, 1.25 * float((begins + np.maximum(p50, p99)).max()))
+    legend(axes, palette)
+    return to_png(figure, dpi=150)
+
+
+def interventions_png(found: Interventions, palette: Palette) -> bytes:
+    """When the safety filter acted, by cause."""
+    by_cause = found.by_cause()
+    figure, axes = _panel("Interventions of the safety filter [s]", palette, 1.5 + 0.26 * max(1, len(by_cause)))
+    for y, (name, times) in enumerate(by_cause.items()):
+        axes.scatter(
+            times, np.full(len(times), y), s=30, marker="|", color=palette.demos, label=f"{name}: {len(times)}"
+        )
+    if not by_cause:
+        axes.text(0.5, 0.5, "none", transform=axes.transAxes, ha="center", color=palette.text, alpha=0.6)
+        axes.set_yticks([])
+    else:
+        axes.set_yticks(range(len(by_cause)), list(by_cause), fontsize=8)
+        axes.set_ylim(len(by_cause) - 0.4, -1.2 - 0.5 * len(by_cause))
+        legend(axes, palette)
+    axes.set_xlim(0, max(found.seconds, 1e-3))
     return to_png(figure, dpi=150)
 
 
@@ -128,6 +167,23 @@ def sweep_png(points: Sequence[Point], palette: Palette) -> bytes:
     axes.set_yticks(range(len(points)), [f"{point.name} {point.size}" for point in points], fontsize=7)
     axes.set_ylim(len(points) - 0.4, -3.2)
     axes.set_xlim(-3, 103)
+    legend(axes, palette)
+    return to_png(figure, dpi=150)
+
+
+def randomized_png(found: Randomized, palette: Palette) -> bytes:
+    """Return of each episode on another robot, the worst first; success with its interval."""
+    figure, axes = _panel("Normalised return of each robot [%]", palette)
+    returns = sorted(zip(found.returns, found.solved, strict=True))
+    low, high = found.interval
+    share = sum(found.solved) / len(found.solved)
+    label = f"solved {100 * share:.0f} % ({100 * low:.0f} to {100 * high:.0f} %)"
+    for solved, colour, text in ((True, palette.main, label), (False, palette.demos, "not solved")):
+        x = [i for i, (_, good) in enumerate(returns) if good is solved]
+        axes.bar(x, [max(returns[i][0], 0.5) for i in x], 0.8, color=colour, label=text if x else None)
+    axes.set_xlabel("episodes, the worst first", color=palette.text, fontsize=9)
+    axes.set_xticks([])
+    axes.set_ylim(0, 1.35 * max(1.0, *found.returns))  # room for the legend
     legend(axes, palette)
     return to_png(figure, dpi=150)
 

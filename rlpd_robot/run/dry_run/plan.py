@@ -22,7 +22,7 @@ from rlpd_robot.run.dry_run.policy_checks import (
     stores_or_check,
 )
 from rlpd_robot.run.dry_run.sheet import Findings
-from rlpd_robot.run.dry_run.stage import LINKS, own_words
+from rlpd_robot.run.dry_run.stage import LINKS, own_words, stand_in_recipe, stand_in_words
 from rlpd_robot.run.dry_run.trials import Trial, parse
 from rlpd_robot.run.evaluate import Build
 from rlpd_robot.run.ports import free_addresses
@@ -78,7 +78,7 @@ def check_stand_in(settings: Settings) -> None:
     Raises:
         ConfigError: nothing can stand in for this robot.
     """
-    stand_in = settings.robot.stand_in
+    stand_in = stand_in_recipe(settings)
     if stand_in is None:
         expected = (
             f"a recipe: nothing stands in for robot '{settings.robot.name}' yet (docs/dry_run.md says how to give one)"
@@ -112,11 +112,11 @@ def make_plan(
             else:
                 snapshot = found
     say(f"meets the stand-in of robot '{settings.robot.name}'")
-    problem = _meet(words, build, compose, task, folder)
+    problem = _meet([*words, *stand_in_words(settings)], build, compose, task, folder)
     findings.period_s = problem.robot.period_s
     limits = None
     try:
-        limits = SafetyLimits.of_robot(settings.safety, problem.robot, True)
+        limits = SafetyLimits.of_robot(settings.safety, problem.robot, settings.robot.stand_in is not None)
     except RlpdRobotError as error:
         remedy = "Give the safety file the fields, units and range of this robot (docs/safety.md)."
         checks.append(Check("safety limits", "complete, and inside the robot's own", str(error), False, remedy))

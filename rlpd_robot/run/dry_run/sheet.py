@@ -12,8 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlpd_robot.run.dry_run.check import Check, is_go
-from rlpd_robot.run.dry_run.pictures import Envelope, ages_png, envelope_png, intervals_png, stops_png, sweep_png
+from rlpd_robot.run.dry_run.pictures import (
+    Envelope,
+    ages_png,
+    envelope_png,
+    intervals_png,
+    interventions_png,
+    randomized_png,
+    stages_png,
+    stops_png,
+    sweep_png,
+)
+from rlpd_robot.run.dry_run.randomized import Randomized
 from rlpd_robot.run.dry_run.sweep import Point
+from rlpd_robot.run.dry_run.timeline import STAGES, Interventions
 from rlpd_robot.run.dry_run.trials import Seen, Trial, judge
 from rlpd_robot.run.page import badge, details, escape, figure, page, table, tile
 from rlpd_robot.run.plotting import DARK, LIGHT, Palette
@@ -38,8 +50,11 @@ class Findings:
         trials: what was inflicted, and what came of it.
         intervals_ms: between two commands at the robot, undisturbed [ms].
         ages_ms: from measurement to execution [ms].
+        stages_ms: (N, 5) where that time went, see `timeline.STAGES` [ms].
+        interventions: of the safety filter, undisturbed; or none.
         calm, random: what was commanded.
         points: of the sweep.
+        randomized: success on other robots, or none.
         wall_s: how long it took [s].
         config_text: composed settings.
     """
@@ -53,9 +68,12 @@ class Findings:
     trials: list[tuple[Trial, Seen]] = field(default_factory=list)
     intervals_ms: Floats = field(default_factory=lambda: np.zeros(0))
     ages_ms: Floats = field(default_factory=lambda: np.zeros(0))
+    stages_ms: Floats = field(default_factory=lambda: np.zeros((0, len(STAGES))))
+    interventions: Interventions | None = None
     calm: Envelope | None = None
     random: Envelope | None = None
     points: list[Point] = field(default_factory=list)
+    randomized: Randomized | None = None
     wall_s: float = 0.0
 
     @property
@@ -112,6 +130,15 @@ def to_json(findings: Findings) -> dict[str, Any]:
             }
             for trial, seen in findings.trials
         ],
+        "stages_ms": {
+            name: {"p50": _number(float(np.percentile(column, 50))), "p99": _number(float(np.percentile(column, 99)))}
+            for name, column in zip(STAGES, findings.stages_ms.T, strict=True)
+            if len(column)
+        },
+        "interventions": {name: len(times) for name, times in findings.interventions.by_cause().items()}
+        if findings.interventions is not None
+        else None,
+        "randomized": findings.randomized.to_json() if findings.randomized is not None else None,
         "sweep": [point.to_json() for point in findings.points],
     }
 
@@ -192,6 +219,22 @@ def _pictures(findings: Findings) -> str:
                 lambda palette: ages_png(findings.ages_ms, period_ms, palette),
             ),
         ]
+    if len(findings.stages_ms):
+        drawn.append(
+            (
+                "Where the time goes",
+                "From a measurement until the robot follows the command that answers it: median and p99 of each stage.",
+                lambda palette: stages_png(findings.stages_ms, palette),
+            )
+        )
+    if (acted := findings.interventions) is not None and acted.steps:
+        drawn.append(
+            (
+                "Interventions of the safety filter",
+                f"Undisturbed: {len(acted.times_s)} of {acted.steps} commands were others than proposed, and why.",
+                lambda palette: interventions_png(acted, palette),
+            )
+        )
     if findings.trials:
         drawn.append(
             (
@@ -208,6 +251,14 @@ def _pictures(findings: Findings) -> str:
                 lambda palette: envelope_png(findings.calm, findings.random, palette),
             )
         )
+    if (randomized := findings.randomized) is not None:
+        drawn.append(
+            (
+                "Success under randomisation",
+                "Another robot in each episode, in lock-step: " + _ranges(randomized) + ".",
+                lambda palette: randomized_png(randomized, palette),
+            )
+        )
     if findings.points:
         drawn.append(
             (
@@ -218,6 +269,10 @@ def _pictures(findings: Findings) -> str:
         )
     figures = [figure(name, caption, draw(LIGHT), draw(DARK)) for name, caption, draw in drawn]
     return f'<section><h2>Pictures</h2><div class="figures">{"".join(figures)}</div></section>' if figures else ""
+
+
+def _ranges(found: Randomized) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {low:g} to {high:g}" for name, (low, high) in found.ranges.items())
 
 
 def _sweep(points: Sequence[Point]) -> str:

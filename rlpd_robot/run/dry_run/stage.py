@@ -20,7 +20,7 @@ from rlpd_robot.robot.book import Outcome, new_records
 from rlpd_robot.run.metrics import Severity
 from rlpd_robot.run.ports import free_addresses
 from rlpd_robot.run.processes import Child
-from rlpd_robot.run.settings import Settings
+from rlpd_robot.run.settings import Recipe, Settings
 from rlpd_robot.run.supervisor import ChildSpec, Supervisor
 from rlpd_robot.types import PolicySnapshot
 from rlpd_robot.wire.control import ask
@@ -31,6 +31,7 @@ LINKS = ("robot", "data", "policy", "control", "serve")
 
 _TURN_S = 0.03
 _ASK_S = 0.5
+_WEIGH_S = 1.0
 _END_S = 8.0
 _EPISODE = re.compile(r"^episode (\d+): (solved|not solved),.* (\d+) steps,", re.MULTILINE)
 
@@ -39,6 +40,17 @@ def own_words(words: Sequence[str], folder: Path, addresses: Sequence[str]) -> l
     """The words of a person, and after them those that keep a stage to itself: no real robot can be reached."""
     links = [f"link.{name}={address}" for name, address in zip(LINKS, addresses, strict=True)]
     return [*words, _path("run.root", folder), "sim.lockstep=false", "link.keys=null", "link.insecure=false", *links]
+
+
+def stand_in_recipe(settings: Settings) -> Recipe | None:
+    """Of what plays the robot in a dry run: that of the dry run itself, else of the robot's file."""
+    recipe: Recipe | None = settings.dry_run.stand_in
+    return settings.robot.stand_in if recipe is None else recipe
+
+
+def stand_in_words(settings: Settings) -> list[str]:
+    """For whatever starts the stand-in: which one. The actor is not told, and acts as in front of the robot."""
+    return [] if settings.dry_run.stand_in is None else ["robot.stand_in=${dry_run.stand_in}"]
 
 
 class Stage:
@@ -56,6 +68,7 @@ class Stage:
         directory: everything the stage writes.
         book: of the robot.
         events: (severity, process, sentence) of the supervisor.
+        memory: (monotonic time [s], MB of the actor) about every second.
     """
 
     def __init__(
@@ -72,11 +85,17 @@ class Stage:
         self.book, self.record = self.directory / "book", self.directory / "readings"
         self._orders, self._log = self.directory / "orders", self.directory / "faults.jsonl"
         self.events: list[tuple[Severity, str, str]] = []
+        self.memory: list[tuple[float, float]] = []
         addresses = free_addresses(len(LINKS))
         self._control = dict(zip(LINKS, addresses, strict=True))["control"]
         shared = [*own_words(words, folder, addresses), f"run.name={name}"]
         files = [("orders", self._orders), ("log", self._log), ("record", self.record)]
-        sim = [*shared, _path("sim.book", self.book), *(_path(f"sim.faults.{key}", path) for key, path in files)]
+        sim = [
+            *shared,
+            *stand_in_words(settings),
+            _path("sim.book", self.book),
+            *(_path(f"sim.faults.{key}", path) for key, path in files),
+        ]
         actor = [*shared, "actor.unattended=false", *actor_words]
         # As in front of a real robot: an actor that was started again waits for a person.
         specs = [
@@ -118,6 +137,7 @@ class Stage:
             _signal(self._suspended[1], signal.SIGCONT)
             self._suspended = None
         self._supervisor.look()
+        self._weigh()
         fresh = new_records(self.book, self._count)
         if len(fresh):
             self._records.append(fresh)
@@ -192,9 +212,10 @@ class Stage:
         text = path.read_text(errors="replace") if path.exists() else ""
         return [(int(n), word == "solved", int(steps)) for n, word, steps in _EPISODE.findall(text)]
 
-    def memory_mb(self) -> float:
-        """Of the actor's process [MB]."""
-        return self._supervisor.child(ACTOR).memory_mb
+    def _weigh(self) -> None:
+        now_s = time.monotonic()
+        if not self.memory or now_s >= self.memory[-1][0] + _WEIGH_S:
+            self.memory.append((now_s, self._supervisor.child(ACTOR).memory_mb))
 
     def _on_event(self, severity: Severity, name: str, text: str) -> None:
         self.events.append((severity, name, text))

@@ -4,29 +4,21 @@ In lock-step, so that only the imperfection counts and not this machine. The fir
 periods: how sensitive the policy is to timing.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from rlpd_robot.errors import ConfigError, PeerTimeoutError
-from rlpd_robot.robot.driver import Driver
-from rlpd_robot.robot.task import Task
+from rlpd_robot.errors import ConfigError
 from rlpd_robot.run.dry_run.check import Check
-from rlpd_robot.run.dry_run.stage import LINKS, own_words
-from rlpd_robot.run.evaluate import Build, evaluate
-from rlpd_robot.run.ports import free_addresses
-from rlpd_robot.run.processes import Child
-from rlpd_robot.run.settings import Settings
+from rlpd_robot.run.dry_run.lockstep import Lockstep, as_word
+from rlpd_robot.run.dry_run.stage import stand_in_recipe
 from rlpd_robot.run.statistics import wilson_interval
-from rlpd_robot.types import PolicySnapshot
 
+ROBUSTNESS = "robustness"
 NOMINAL, TOGETHER = "as it is", "all together"
-STAGE = "sweep"
 
 _KEYS = ("name", "fault", "key", "sizes", "unit")
 _DELAYS = ("actuator_delay", "sensor_delay")
-_CONNECT_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -119,60 +111,17 @@ def cases(imperfections: Sequence[Imperfection]) -> list[tuple[Point, list[dict[
     return found
 
 
-def try_case(
-    settings: Settings,
-    words: Sequence[str],
-    folder: Path,
-    build: Build,
-    compose: Callable[[Sequence[str]], Settings],
-    task: Task,
-    snapshot: PolicySnapshot,
-    faults: Sequence[Mapping[str, Any]],
-) -> tuple[int, float]:
-    """Deterministic episodes on a stand-in in lock-step with these faults: solved, mean normalised return [%].
+def try_case(stand_in: Lockstep, faults: Sequence[Mapping[str, Any]], seeds: Sequence[int]) -> tuple[int, float]:
+    """Deterministic episodes under these faults: solved, mean normalised return [%].
 
     Raises:
         ChildError, PeerTimeoutError: the stand-in cannot be started.
         RlpdRobotError: robot and policy cannot go on together.
     """
-    assert settings.robot.stand_in is not None
-    own = settings.robot.stand_in["faults"].get("script") or []
-    script = f"sim.faults.script={_flow([*own, *faults])}"
-    mine = [*own_words(words, folder, free_addresses(len(LINKS))), "sim.lockstep=true", script]
-    (folder / STAGE).mkdir(exist_ok=True)
-    stand_in = Child("sim", ["sim", *mine], folder / STAGE)
-    try:
-        driver: Driver = build(compose(mine).robot.driver)
-        try:
-            _connect(driver, stand_in)
-            seeds = [settings.eval.seed + i for i in range(settings.dry_run.sweep_episodes)]
-            result = evaluate(driver, task, snapshot, settings.safety, seeds, _CONNECT_S, simulated=True)
-        finally:
-            driver.close()
-    finally:
-        stand_in.end(5.0)
+    recipe = stand_in_recipe(stand_in.settings) or {}
+    own = recipe["faults"].get("script") or []
+    result = stand_in.evaluate([f"sim.faults.script={as_word([*own, *faults])}"], seeds)
     return result.successes, float(result.to_json()["normalized_return"])
-
-
-def _connect(driver: Driver, stand_in: Child) -> None:
-    for _ in range(round(_CONNECT_S)):
-        try:
-            driver.connect(1.0)
-            return
-        except PeerTimeoutError:
-            stand_in.check()
-    raise PeerTimeoutError("the stand-in", "its link", _CONNECT_S, f"Its log: {stand_in.log_path}")
-
-
-def _flow(value: Any) -> str:
-    """A value as a word of Hydra's."""
-    if isinstance(value, Mapping):
-        return "{" + ",".join(f"{key}:{_flow(inner)}" for key, inner in value.items()) + "}"
-    if isinstance(value, list | tuple):
-        return "[" + ",".join(_flow(inner) for inner in value) + "]"
-    if isinstance(value, bool) or value is None:
-        return {True: "true", False: "false", None: "null"}[value]
-    return repr(value) if isinstance(value, int | float) else "'" + str(value).replace("'", "\\'") + "'"
 
 
 def check_sweep(points: Sequence[Point], bar: float) -> Check:
@@ -190,7 +139,7 @@ def check_sweep(points: Sequence[Point], bar: float) -> Check:
             + remedy
         )
     return Check(
-        "robustness",
+        ROBUSTNESS,
         f"at least {100 * bar:g} % solved as it is, and with the smallest size of each imperfection",
         borne,
         not required,

@@ -69,7 +69,8 @@ class Seen:
     @property
     def busy(self) -> bool:
         """Whether the robot was stopped because something came late, which a busy machine brings about by itself."""
-        return self.sentence.startswith(OVERRUN) or "no fresh command for" in self.sentence
+        words = ("no fresh command for", "/hand/following")  # over rosbridge the hand does not tell why
+        return self.sentence.startswith(OVERRUN) or any(word in self.sentence for word in words)
 
     @property
     def told_after_s(self) -> float:

@@ -8,6 +8,7 @@ from rlpd_robot.robot.safety import SafetySettings
 from rlpd_robot.robot.safety_limits import SafetyLimits
 from rlpd_robot.run.dry_run import checks as c
 from rlpd_robot.run.dry_run.check import is_go
+from rlpd_robot.run.dry_run.growth import check_disk
 from rlpd_robot.spec import Field, RobotSpec
 
 J, PERIOD_S = 4, 0.01
@@ -180,8 +181,8 @@ def test_filter_success_and_disk():
     assert c.check_success([won] * 3 + [lost] * 2, 0.8, True).passed is False
     assert c.check_success([], 0.8, True).passed is False
     assert c.check_success([lost], 0.8, False).passed is None
-    assert c.check_disk(1000, 1.0, 28_800_000, 8.0).passed
-    assert c.check_disk(1000, 1.0, 28_700_000, 8.0).passed is False
+    assert check_disk(1000, 1.0, 28_800_000, 8.0).passed
+    assert check_disk(1000, 1.0, 28_700_000, 8.0).passed is False
 
 
 def test_the_verdict_needs_checks_and_no_failure():

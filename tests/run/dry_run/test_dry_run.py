@@ -8,12 +8,18 @@ import numpy as np
 import pytest
 
 from rlpd_robot import cli
+from rlpd_robot.config import load
 from rlpd_robot.errors import ConfigError
 from rlpd_robot.run.bench.books import Comparison
 from rlpd_robot.run.directory import refuse_existing
 from rlpd_robot.run.dry_run import sheet
 from rlpd_robot.run.dry_run.check import Check
 from rlpd_robot.run.dry_run.learn import check_delivery, check_recovery
+from rlpd_robot.run.dry_run.plan import check_stand_in
+from rlpd_robot.run.dry_run.randomized import Randomized
+from rlpd_robot.run.dry_run.settings import DryRunSettings
+from rlpd_robot.run.dry_run.stage import stand_in_words
+from rlpd_robot.run.dry_run.timeline import interventions
 from rlpd_robot.run.dry_run.trials import Seen, Trial
 from rlpd_robot.run.settings import RunSettings
 
@@ -24,7 +30,10 @@ FAULT = Trial("<nan>", {"kind": "nan"}, expects="stops", causes=("bad data",), w
     ("words", "told"),
     [
         (["robot=ur5e", "task=fields"], "nothing stands in for robot 'ur5e' yet (docs/dry_run.md says"),
-        (["robot=adroit_door_rosbridge"], "one that takes faults; that of robot 'adroit_door_rosbridge' plays a robot"),
+        (
+            ["robot=zmq_robot", "task=fields", "dry_run.stand_in={_target_: builtins.print}"],
+            "one that takes faults; that of robot 'zmq_robot' plays a robot",
+        ),
         (["policy=/none/at/all"], "there is no file '/none/at/all'"),
         (["dry_run.only=[fire]"], "must be some of noise, bias,"),
         (["dry_run.episodes=0"], "Setting 'dry_run.episodes' must be at least 1"),
@@ -39,6 +48,20 @@ def test_what_cannot_be_tried_is_told_in_one_sentence(words, told, tmp_path, mon
     assert not list(tmp_path.rglob("verdict.*"))
 
 
+def test_a_real_robot_keeps_its_file_and_only_the_stand_in_is_told():
+    recipe = "dry_run.stand_in={_target_: my.stand_in, address: '${link.robot}', faults: '${sim.faults}'}"
+    words = ["robot=ur5e", "task=fields", "link.robot=tcp://127.0.0.1:7001", recipe]
+    settings, _ = load("dry_run", words)
+    assert settings.robot.stand_in is None  # the actor's: it acts as in front of the robot
+    check_stand_in(settings)
+    played, _ = load("sim", [*words, *stand_in_words(settings)])
+    assert played.robot.stand_in is not None
+    assert played.robot.stand_in["address"] == "tcp://127.0.0.1:7001"
+    assert stand_in_words(load("dry_run", [])[0]) == []
+    with pytest.raises(ConfigError, match=r"dry_run.stand_in' must be a mapping: a recipe"):
+        DryRunSettings(stand_in="my.stand_in")
+
+
 def test_a_dry_run_is_no_run(tmp_path):
     run = RunSettings(name="one", root=str(tmp_path))
     (tmp_path / "one" / "dry_run").mkdir(parents=True)
@@ -51,12 +74,23 @@ def test_a_dry_run_is_no_run(tmp_path):
 def findings(*checks, trials=()):
     found = sheet.Findings("a <robot>", "door", "", "run: 1", 0.01, list(checks), list(trials))
     found.intervals_ms, found.ages_ms = np.full(100, 10.0), np.full(100, 7.0)
+    found.stages_ms, found.interventions = np.ones((9, 5)), interventions([])
+    found.randomized = Randomized({"mass": (0.8, 1.2)}, (0.0, 50.0), (False, True))
     found.random = sheet.Envelope(("a", "b"), np.zeros(2), np.ones(2), np.zeros(2), np.ones(2))
     return found
 
 
 def test_a_sheet_of_go_and_of_no_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    for name in ("intervals_png", "ages_png", "envelope_png", "stops_png"):  # an integration test draws them
+    drawn = (
+        "intervals_png",
+        "ages_png",
+        "envelope_png",
+        "stops_png",
+        "stages_png",
+        "interventions_png",
+        "randomized_png",
+    )
+    for name in drawn:  # an integration test draws them
         monkeypatch.setattr(sheet, name, lambda *_: b"png")
     good = Check("rate", "10 ms", "10 ms", True, "")
     open_ = Check("success", "80 %", "not judged: no policy", None)
@@ -75,7 +109,10 @@ def test_a_sheet_of_go_and_of_no_go(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     page = (tmp_path / "verdict.html").read_text()
     assert "Look at it." in page
     assert "<nan>" not in page
-    assert page.count("<figure>") == 4
+    assert page.count("<figure>") == 6  # nothing was acted on which the filter could have intervened
+    assert "mass 0.8 to 1.2" in page
+    assert told["randomized"]["success_ci95"] == pytest.approx([0.0945, 0.9055], abs=1e-3)
+    assert told["stages_ms"]["policy"] == {"p50": 1.0, "p99": 1.0}
     assert not any(word in page for word in ("http:", "https:", "<script"))
 
 

@@ -7,7 +7,8 @@ import yaml
 
 from rlpd_robot.config import load
 from rlpd_robot.errors import ConfigError
-from rlpd_robot.run.dry_run.sweep import NOMINAL, TOGETHER, Point, _flow, cases, check_sweep, parse_imperfections
+from rlpd_robot.run.dry_run.lockstep import as_word
+from rlpd_robot.run.dry_run.sweep import NOMINAL, TOGETHER, Point, cases, check_sweep, parse_imperfections
 
 ENTRIES = [
     {"name": "late", "fault": {"kind": "actuator_delay"}, "key": "periods", "sizes": [1, 2], "unit": "periods"},
@@ -76,7 +77,9 @@ def test_what_means_nothing_is_refused():
 def test_the_shipped_ones_are_faults_of_the_hand_and_can_be_said_as_words():
     entries = load("dry_run", [])[0].dry_run.imperfections
     faults = [fault for _, several in cases(parse_imperfections(entries)) for fault in several]
-    settings, _ = load("sim", [f"sim.faults.script={_flow(faults)}"])
+    settings, _ = load("sim", [f"sim.faults.script={as_word(faults)}"])
     assert settings.robot.stand_in is not None
     assert settings.robot.stand_in["faults"]["script"] == faults
-    assert yaml.safe_load(_flow({"a": [True, None, 1.5, "b c"]}).replace(":", ": ")) == {"a": [True, None, 1.5, "b c"]}
+    assert yaml.safe_load(as_word({"a": [True, None, 1.5, "b c"]}).replace(":", ": ")) == {
+        "a": [True, None, 1.5, "b c"]
+    }

@@ -1,10 +1,16 @@
-"""Messages through a faulty link, without sockets or clocks."""
+"""Messages through a faulty link, without sockets."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sim.faults.link import Lane
+from sim.faults.messages import FaultyLink
 from tests.sim.faults.test_sensing import fault
 
 
@@ -55,6 +61,40 @@ def test_whatever_is_put_together_arrives_only_what_was_sent(kinds, count):
     out = arrivals([fault(kind) for kind in kinds[:count]], count=20)
     assert {item for _, item in out} <= set(range(20))
     assert all(when >= 0.01 * item - 1e-9 for when, item in out)
+
+
+def through(faults: list[Any], count: int) -> tuple[list[str], list[str]]:
+    """What a server hears of `count` messages, and what its client hears."""
+
+    async def run() -> tuple[list[str], list[str]]:
+        heard, told = [], []
+        link = FaultyLink(SimpleNamespace(active=lambda kind: faults), told.append)
+        over = asyncio.Event()
+
+        async def client() -> AsyncIterator[str]:
+            for i in range(count):
+                link.send(str(i))
+                yield str(i)
+            await asyncio.wait_for(over.wait(), 20.0)
+
+        async def handle(text: str) -> None:
+            heard.append(text)
+            if text == str(count - 1):
+                over.set()
+
+        await link.pass_on(client(), handle)
+        return heard, told
+
+    return asyncio.run(run())
+
+
+def test_the_messages_of_a_rosbridge_client_go_through_the_same_lanes():
+    in_order = [str(i) for i in range(20)]
+    assert through([], 20) == (in_order, in_order)
+    assert through([fault("latency", delay_s=0.0, jitter_s=0.01)], 20)[0] == in_order
+    heard, told = through([fault("duplication", share=1.0, by_s=0.0, way="commands")], 20)
+    assert (len(heard) >= 39, told) == (True, in_order)  # it ends with a copy of the last
+    assert through([fault("cut", way="states")], 5) == (in_order[:5], [])
 
 
 def test_clocks():

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import pytest
 from rlpd_robot.config import load
 from rlpd_robot.robot.book import CommandBook, Outcome, read_book
 from rlpd_robot.robot.rosbridge.driver import layout_of
+from sim.faults.plan import Plan
+from sim.faults.robot import FaultyRobot
 from sim.hand import AdroitHand
 from sim.rosbridge.graph import Graph
 from sim.rosbridge.hand_node import COMMAND, E_STOP, FOLLOWING, GROUP_COMMAND, JOINT_COMMAND, JOINTS, STATE, HandNode
@@ -23,10 +26,14 @@ PERIOD_S = 0.02
 class Scene:
     """A hand of two joints, and what is heard of it."""
 
-    def __init__(self, book: CommandBook | None = None, ros: int = 1) -> None:
+    def __init__(self, book: CommandBook | None = None, ros: int = 1, faults: Any = None) -> None:
         self.now = 100.0
         self.graph, self.hand = Graph(ros), StillHand(["b", "a"], PERIOD_S)
-        self.node = HandNode(self.hand, self.graph, lambda: self.now, book)
+        robot, tells = self.hand, float
+        if faults is not None:
+            plan = Plan(self.hand.spec, faults)
+            robot, tells = FaultyRobot(self.hand, plan, lambda: self.now), plan.stamp
+        self.node = HandNode(robot, self.graph, lambda: self.now, book, tells)
         self.following: list[bool] = []
         self.graph.listen(FOLLOWING, None, "/test", self, lambda message: self.following.append(message["data"]))
 
@@ -157,6 +164,47 @@ def test_its_book_says_what_became_of_each_command(tmp_path: Path) -> None:
     outcomes = [Outcome(one) for one in records["outcome"]]
     assert outcomes == [Outcome.NOT_RESET, Outcome.RESET, Outcome.EXECUTED, Outcome.INVALID, Outcome.STOP]
     np.testing.assert_array_equal(records["values"][2], [0.3, 0.2])
+
+
+def test_a_hand_that_stops_by_itself_follows_again_when_that_is_over_and_it_was_reset() -> None:
+    faults = [{"kind": "reflex", "at_s": 1.5 * PERIOD_S, "seconds": 1.5 * PERIOD_S}, {"kind": "bias", "offset": 0.5}]
+    one = Scene(faults=[*faults, {"kind": "clock_jump", "by_s": -1000.0}])
+    assert one.call("/hand/reset")["success"]
+    assert one.period()[JOINTS]["position"] == [0.5, 0.5]  # what it tells is spoiled
+    one.trajectory(["a", "b"], [0.1, 0.1])
+    said = one.period()
+    assert one.graph.clock.age_s(said[JOINTS]["header"]["stamp"]) == pytest.approx(1000.0 + time.monotonic() - one.now)
+    one.period()
+    assert one.following == [True, False]
+    answer = one.call("/hand/reset")
+    assert answer == {
+        "success": False,
+        "message": "it does not move before this is over: controller reflex (cartesian_reflex)",
+    }
+    one.period()
+    one.period()
+    assert one.call("/hand/reset")["success"]
+    one.trajectory(["a", "b"], [0.2, 0.2])
+    one.period()
+    assert one.position == [0.2, 0.2]
+
+
+def test_a_command_answers_the_state_that_was_newest_when_it_was_sent(tmp_path: Path) -> None:
+    book = CommandBook(tmp_path / "book", "me", 2)
+    one = Scene(book)
+    one.now = time.monotonic()
+    one.call("/hand/reset")
+    for _ in range(3):
+        one.period()
+    now = one.graph.clock.stamp(one.now)
+    one.trajectory(["a", "b"], [0.1, 0.1], now)
+    one.period()
+    one.trajectory(["a", "b"], [0.2, 0.2], now)  # it was longer on its way
+    book.close()
+    records = read_book(tmp_path / "book")
+    followed = records[records["outcome"] == Outcome.EXECUTED]
+    assert followed["answers"].tolist()[0] == 2
+    assert followed["state"].tolist() == [2, 3]
 
 
 @pytest.mark.parametrize("ros", [1, 2])
