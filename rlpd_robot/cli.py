@@ -24,6 +24,7 @@ usage: rlpd-robot VERB [key=value …]
   sim              the MuJoCo stand-in alone, speaking the robot's protocol
   serve            actions for foreign programs, in any language (docs/policy_server.md)
   experiment NAME  rows of the paper × seeds in lock-step simulation: table, figure, tidy results (docs/experiments.md)
+  tune             the paper's ablations on your task and demonstrations, in simulation; writes the agent to use
   eval             deterministic episodes with a trained policy
   record           a person moves the robot, each episode is safe in a store as it ends (docs/recording.md)
   arm              a person's word, after a look at the robot: clear the actor's fault
@@ -168,7 +169,24 @@ def _experiment(words: list[str]) -> int:
     stop = stop_on_signals(kill_all)
     if "--job" in words:
         return studies.one_job(name, overrides, compose, build, stop, say)
-    return studies.run_experiment(name, overrides, compose, stop, say)
+    return studies.run_experiment(name, overrides, compose, build, stop, say)
+
+
+def _tune(words: list[str]) -> int:
+    from rlpd_robot.config import build, load
+
+    job = [word.removeprefix("--job=") for word in words if word.startswith("--job=")]
+    overrides = [word for word in _without_cfg(words) if not word.startswith("--job=")]
+    if "--cfg" in words:
+        return _show(load("tune", overrides)[1])
+    from rlpd_robot.run.experiment import tune
+    from rlpd_robot.run.processes import kill_all
+    from rlpd_robot.run.stopping import stop_on_signals
+
+    compose, say, stop = partial(load, "tune"), partial(print, flush=True), stop_on_signals(kill_all)
+    if job:
+        return tune.one_job(job[0], overrides, compose, build, stop, say)
+    return tune.run_tune(overrides, compose, build, stop, say)
 
 
 def _record(words: list[str]) -> int:
@@ -420,6 +438,7 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "sim": _sim,
     "eval": _eval,
     "experiment": _experiment,
+    "tune": _tune,
     "record": _record,
     "serve": _serve,
     "keys": _keys,

@@ -15,7 +15,9 @@ from rlpd_robot.run.experiment.results import SUMMARY, TIDY, table, write_result
 Say = Callable[[str], None]
 
 
-def run_experiment(name: str, words: Sequence[str], compose: Compose, stop: threading.Event, say: Say) -> int:
+def run_experiment(
+    name: str, words: Sequence[str], compose: Compose, build: Build, stop: threading.Event, say: Say
+) -> int:
     """Do what is not done yet. 0: all of it is done; 1: a job failed; 130: stopped by a person.
 
     Args:
@@ -25,7 +27,7 @@ def run_experiment(name: str, words: Sequence[str], compose: Compose, stop: thre
     Raises:
         RlpdRobotError: something in the study is asked wrongly; nothing has been written.
     """
-    jobs = plan(name, words, compose)
+    jobs = plan(name, words, compose, build)
     todo = [job for job in jobs if job.result() is None]
     directory = jobs[0].directory.parent.parent
     say(describe(name, jobs, todo))

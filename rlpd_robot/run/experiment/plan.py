@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from rlpd_robot.errors import ConfigError
+from rlpd_robot.run.evaluate import Build
 from rlpd_robot.run.metrics import read_jsonl
 from rlpd_robot.run.prior_data import open_demos, where
 from rlpd_robot.run.settings import Settings
@@ -88,7 +90,7 @@ def job_of(name: str, row: str, seed: int, settings: Settings) -> Job:
     return Job(row, seed, settings, directory_of(name, settings) / row / f"seed{seed}")
 
 
-def plan(name: str, words: Sequence[str], compose: Compose) -> list[Job]:
+def plan(name: str, words: Sequence[str], compose: Compose, build: Build | None = None) -> list[Job]:
     """Every job of a study, the first seed of each row first, after a look at all that can be wrong.
 
     Raises:
@@ -96,6 +98,8 @@ def plan(name: str, words: Sequence[str], compose: Compose) -> list[Job]:
         StoreError: there is no such demonstration store.
     """
     study, _ = compose([f"experiment={name}", *words])
+    if build is not None:
+        check_robot(study, build)
     rows = {row: compose([f"experiment={name}", f"row={row}", *words])[0] for row in study.study.rows}
     for row, settings in rows.items():
         if settings.study.row != row:
@@ -103,6 +107,20 @@ def plan(name: str, words: Sequence[str], compose: Compose) -> list[Job]:
         check_demos(settings)
     seeds = range(study.run.seed, study.run.seed + study.study.seeds)
     return [job_of(name, row, seed, settings) for seed in seeds for row, settings in rows.items()]
+
+
+def check_robot(settings: Settings, build: Build) -> None:
+    """See that the robot is a simulator in its own process, in lock-step, before anything is begun.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    with closing(build(settings.robot.driver)) as driver:
+        if not getattr(driver, "lockstep", False):  # the others know it after they are connected
+            expected = (
+                "adroit_in_process, gymnasium, or another whose driver simulates in its own process, in lock-step"
+            )
+            raise ConfigError("robot", settings.robot.name, expected)
 
 
 def check_demos(settings: Settings) -> None:

@@ -75,7 +75,7 @@ def study(compose: experiment.Compose, monkeypatch: pytest.MonkeyPatch) -> Calla
 
     def run() -> tuple[int, list[str]]:
         said: list[str] = []
-        return experiment.run_experiment("tiny", [], compose, threading.Event(), said.append), said
+        return experiment.run_experiment("tiny", [], compose, build, threading.Event(), said.append), said
 
     return run
 
@@ -157,6 +157,8 @@ def test_what_the_command_line_asks_wrongly(capsys: pytest.CaptureFixture[str]) 
     assert "must be a demonstration store that exists" in capsys.readouterr().err
     assert cli.main(["experiment", "small/door", "study.rows=[no_norm]"]) == 2
     assert "no_norm" in capsys.readouterr().err
+    assert cli.main(["tune", "run.demos=demos/adroit_door/demos.zarr"]) == 2
+    assert "Setting 'robot' must be adroit_in_process, gymnasium, or another" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")
