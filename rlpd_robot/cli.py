@@ -36,6 +36,7 @@ usage: rlpd-robot VERB [key=value …]
   supervise VERB   actor, learner, sim or serve, started again when it dies or hangs: for containers and services
   robot-init ADDRESS NAME   write a first robot file and first limits from a running robot; nothing moves
   dry-run          everything that can go wrong, tried on a stand-in before metal moves: go, or no go and why
+  identify STORE   delay, gains, damping and friction of a recorded robot, as a twin for sim and dry-run
   doctor           is the robot fit to learn on: one verdict a line; --move moves each joint a little, after your yes
   keys DIR         make the keys that let links leave the machine
   demos VERB       look at, check, mend and convert demonstration stores; `rlpd-robot demos --help`
@@ -400,6 +401,37 @@ def _dry_run(words: list[str]) -> int:
         return 2
 
 
+def _identify(words: list[str]) -> int:
+    places = [word for word in words if "=" not in word and not word.startswith("-")]
+    flags = {word for word in words if word.startswith("-")}
+    if len(places) != 1 or flags - {"--json", "--cfg"}:
+        print(
+            "usage: rlpd-robot identify STORE [robot=…] [task=…] [out=FILE] [episodes=…] [periods=…] [--json]",
+            file=sys.stderr,
+        )
+        return 2
+    _one_thread()
+    from pathlib import Path
+
+    from rlpd_robot.config import build, load, load_words
+    from rlpd_robot.data.demo_store import DemoStore
+    from rlpd_robot.run.identify.identify import identify
+    from rlpd_robot.run.identify.settings import GROUPS, IdentifySettings
+    from rlpd_robot.run.replay.replay import words_for
+    from rlpd_robot.run.saying import say
+
+    wanted, others, _ = load_words(IdentifySettings, [word for word in words if "=" in word], GROUPS)
+    settings, text = load("collect", words_for(DemoStore.open(places[0]), others))
+    if "--cfg" in flags:
+        return _show(text)
+    as_json = "--json" in flags
+    return identify(Path(places[0]), wanted, settings, build, as_json=as_json, tell=_to_stderr if as_json else say)
+
+
+def _to_stderr(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
 def _robot_init(words: list[str]) -> int:
     places = [word for word in words if "=" not in word and not word.startswith("-")]
     if len(places) != 2 or any(word.startswith("-") for word in words):
@@ -452,6 +484,7 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "supervise": _supervise,
     "doctor": _doctor,
     "dry-run": _dry_run,
+    "identify": _identify,
     "robot-init": _robot_init,
     "bench": _bench,
 }

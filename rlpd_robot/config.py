@@ -140,6 +140,7 @@ class _RobotSchema:
     driver: dict[str, Any] = MISSING
     stand_in: dict[str, Any] | None = None
     film: dict[str, Any] | None = None
+    model: dict[str, Any] | None = None
     cameras: dict[str, Any] = field(default_factory=dict)
 
 

@@ -23,7 +23,7 @@ _JOINT_KEYS = ("gain", "damping", "friction")
 
 @dataclass(frozen=True)
 class Twin:
-    """One robot of a kind. Joints that are not named are those of the model.
+    """One robot, as `rlpd-robot identify` found it. Joints that are not named are those of the model.
 
     Attributes:
         gain, damping: by joint, as factors of the model's.
@@ -47,7 +47,7 @@ class Twin:
             found = yaml.safe_load(path.read_text())
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             reason = " ".join(str(error).split())
-            raise ConfigError(KEY, str(path), f"a file of a twin ({reason})") from error
+            raise ConfigError(KEY, str(path), f"a file that `rlpd-robot identify` wrote ({reason})") from error
         known = ("robot", "command_delay_s", "joints")
         if not isinstance(found, Mapping) or not set(found) <= set(known):
             raise ConfigError(KEY, str(path), f"a file of the keys {', '.join(known)}")

@@ -241,6 +241,7 @@ class RobotSettings:
         stand_in: recipe of a callable `(stop: threading.Event) -> None` that plays the robot until told to stop; none
             for a real robot.
         film: recipe of a `Driver` that films what it does (`save(path)`); none where nothing can be filmed.
+        model: recipe of a `run.identify.model.Model` whose parameters can be fitted; none where there is none.
         cameras: by name, what takes pictures beside the driver: a place that is kept, and empty as yet. Pictures that a
             driver's states bring with them need no entry here.
     """
@@ -249,6 +250,7 @@ class RobotSettings:
     driver: Recipe
     stand_in: Recipe | None = None
     film: Recipe | None = None
+    model: Recipe | None = None
     cameras: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

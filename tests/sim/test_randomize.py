@@ -150,8 +150,8 @@ def test_a_twin_is_one_robot_and_its_stop_holds_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        (None, "a file of a twin"),
-        ("a: [", "a file of a twin"),
+        (None, "a file that `rlpd-robot identify` wrote"),
+        ("a: [", "a file that `rlpd-robot identify` wrote"),
         ("[1]", "a file of the keys robot, command_delay_s, joints"),
         ("command_delay_s: -1", "a number of at least 0"),
         ("joints: {FFJ3: {gian: 1}}", "one of gain, damping, friction"),

@@ -82,5 +82,5 @@ def check_randomized(found: Randomized | None, bar: float, has_policy: bool) -> 
         f"{solved} of {count} (95 % interval {100 * low:.0f} to {100 * high:.0f} %)",
         solved >= bar * count,
         "It holds for one robot only. Train with `+experiment/dry_run@_global_=randomized`; `sweep=true` tells what it "
-        "cannot bear.",
+        "cannot bear, `rlpd-robot identify` how far the robot is from its model.",
     )
