@@ -15,6 +15,9 @@ from rlpd_robot.run.statistics import mean_interval
 
 TIDY, SUMMARY = "results.csv", "results.json"
 
+ENOUGH = 5
+"""Seeds from which an interval is given: of fewer, resampling can but repeat the lowest and the highest."""
+
 COLUMNS = ("row", "seed", "at", "env_steps", "critic_updates", "wall_s", "success", "solved", "return", "measure")
 """Of results.csv: an evaluation a line; what they mean: docs/experiments.md."""
 
@@ -23,8 +26,8 @@ def summarise(jobs: Sequence[Job]) -> dict[str, Any]:
     """Rows in their order, with the seeds that are done.
 
     Returns:
-        "measure", "source", "rows": row → seeds, values [%], mean, interval (none for one seed), published, curve
-        (at, mean, std, seeds of the evaluations that any seed has), findings (check → seeds that ended with it).
+        "measure", "source", "rows": row → seeds, values [%], mean, interval (none of fewer than five seeds), published,
+        curve (at, mean, std, seeds of the evaluations that any seed has), findings (check → seeds that ended with it).
     """
     study = jobs[0].settings.study
     rows = {row: [job for job in jobs if job.row == row] for row in dict.fromkeys(job.row for job in jobs)}
@@ -47,7 +50,7 @@ def _row(jobs: Sequence[Job], published: float | None) -> dict[str, Any]:
         "wanted": len(jobs),
         "values": values,
         "mean": float(np.mean(values)) if values else None,
-        "interval": list(mean_interval(values)) if len(values) > 1 else None,
+        "interval": list(mean_interval(values)) if len(values) >= ENOUGH else None,
         "published": published,
         "curve": curve_of([job.curve() for job in jobs]),
         "findings": findings,
@@ -87,7 +90,15 @@ def write_results(directory: Path, jobs: Sequence[Job]) -> dict[str, Any]:
 
 def table(summary: Mapping[str, Any]) -> str:
     """For the terminal: a row a line, what was published beside it where that is known."""
-    head = ("row", "mean", "95 % interval", "seeds", "published", "out of bounds at the end")
+    head = (
+        "row",
+        "mean",
+        "lowest to highest",
+        "95 % interval of the mean",
+        "seeds",
+        "published",
+        "out of bounds at the end",
+    )
     lines = [head, *(_cells(row, figures) for row, figures in summary["rows"].items())]
     widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
     text = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
@@ -95,11 +106,12 @@ def table(summary: Mapping[str, Any]) -> str:
 
 
 def _cells(row: str, figures: Mapping[str, Any]) -> tuple[str, ...]:
-    interval, published = figures["interval"], figures["published"]
+    interval, published, values = figures["interval"], figures["published"], figures["values"]
     findings = ", ".join(f"{key} ({count})" for key, count in figures["findings"].items())
     return (
         row,
         "-" if figures["mean"] is None else f"{figures['mean']:.1f}",
+        f"{min(values):.1f} to {max(values):.1f}" if values else "-",
         "-" if interval is None else f"{interval[0]:.1f} to {interval[1]:.1f}",
         f"{len(figures['seeds'])} of {figures['wanted']}",
         "-" if published is None else f"{published:.1f}",

@@ -19,15 +19,13 @@ from rlpd_robot.run.evaluate import Build
 from rlpd_robot.run.experiment.figure import FIGURE, study_png
 from rlpd_robot.run.experiment.plan import Compose, Job, check_demos, check_robot
 from rlpd_robot.run.experiment.pool import Start, run_pool
-from rlpd_robot.run.experiment.results import write_results
+from rlpd_robot.run.experiment.results import ENOUGH, write_results
 from rlpd_robot.run.processes import Child
 from rlpd_robot.run.settings import Settings
 from rlpd_robot.run.statistics import mean_interval
 
 AGENT = "agent.yaml"
 """In the folder of a tuning: the recommended agent, with the evidence."""
-
-_ENOUGH = 5  # of fewer differences all have the same sign by chance once in eight times, or more often
 
 Say = Callable[[str], None]
 
@@ -80,7 +78,7 @@ class Comparison:
     @property
     def clear(self) -> bool:
         """Whether the interval excludes that they are equal, from seeds enough for an interval to mean something."""
-        return self.interval is not None and len(self.kept) >= _ENOUGH and not self.interval[0] <= 0 <= self.interval[1]
+        return self.interval is not None and len(self.kept) >= ENOUGH and not self.interval[0] <= 0 <= self.interval[1]
 
     @property
     def sentence(self) -> str:

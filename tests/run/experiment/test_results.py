@@ -45,13 +45,19 @@ def test_mean_and_spread_over_seeds(jobs: list[Job]) -> None:
     summary = summarise(jobs)
     one, two = summary["rows"]["one"], summary["rows"]["two"]
     assert (one["values"], one["mean"], one["seeds"], one["wanted"]) == ([40.0, 60.0], 50.0, [0, 1], 2)
-    assert one["interval"] == [40.0, 60.0]
+    assert one["interval"] is None  # of two
     assert one["curve"] == [
         {"at": 0, "mean": 5.0, "std": 5.0, "seeds": 2},
         {"at": 100, "mean": 50.0, "std": 10.0, "seeds": 2},
     ]
     assert one["findings"] == {"q_outside_range": 1}
     assert (two["mean"], two["interval"], two["published"], len(two["curve"])) == (None, None, 80.0, 1)
+
+
+def test_five_seeds_are_enough_for_an_interval(tmp_path: Path) -> None:
+    jobs = [job(tmp_path, "one", seed, [(0, 0.0), (9, 10.0 * seed)]) for seed in range(5)]
+    low, high = summarise(jobs)["rows"]["one"]["interval"]
+    assert 0.0 < low < 20.0 < high < 40.0
 
 
 def test_a_job_that_was_begun_anew_counts_once() -> None:
@@ -76,8 +82,8 @@ def test_every_evaluation_is_a_line_of_the_tidy_table(jobs: list[Job], tmp_path:
 
 def test_the_table_names_what_was_published_and_what_is_missing(jobs: list[Job]) -> None:
     lines = table(summarise(jobs)).splitlines()
-    assert lines[2].split() == ["one", "50.0", "40.0", "to", "60.0", "2", "of", "2", "-", "q_outside_range", "(1)"]
-    assert lines[3].split() == ["two", "-", "-", "0", "of", "1", "80.0", "-"]
+    assert lines[2].split() == ["one", "50.0", "40.0", "to", "60.0", "-", "2", "of", "2", "-", "q_outside_range", "(1)"]
+    assert lines[3].split() == ["two", "-", "-", "-", "0", "of", "1", "80.0", "-"]
 
 
 def test_the_figure_is_one_and_says_so_for_nothing(jobs: list[Job]) -> None:

@@ -46,6 +46,7 @@ def tuned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Runs the tuning with two seeds; what it said, and the jobs that it started."""
     monkeypatch.setattr("rlpd_robot.run.experiment.pool._LOOK_S", 0.0)
     monkeypatch.setattr("rlpd_robot.run.experiment.pool._keep_to", lambda *_: None)
+    monkeypatch.setattr(tune, "study_png", lambda *_: b"")  # test_results.py draws one
 
     def compose(words: Sequence[str]) -> tuple[Settings, str]:
         wanted = settings(
