@@ -1,5 +1,7 @@
 """Small motions of every joint, from where the robot stands."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -32,6 +34,16 @@ def test_it_begins_where_the_robot_stands_and_stays_near_it() -> None:
     assert not np.array_equal(motion(source, [0.4, -1.0]), moved)
     before = source.poll().action
     np.testing.assert_array_equal(source.poll().action, before)  # time passes with what it sees
+
+
+def test_only_the_named_joints_move() -> None:
+    (target,) = SPEC.command
+    spec = replace(SPEC, command=(replace(target, labels=("x", "y")),))
+    moved = motion(WanderTeleop(spec, joints=["y"]), [0.4, 0.2])
+    np.testing.assert_allclose(moved[:, 0], 0.4, atol=1e-6)
+    assert moved[:, 1].std() > 0.02
+    with pytest.raises(ConfigError, match=r"teleop.joints' must be some of the robot's joints \['x', 'y'\]"):
+        WanderTeleop(spec, joints=["z"])
 
 
 @pytest.mark.parametrize("words", [{"reach": 0.0}, {"reach": 1.5}, {"quickest_hz": 60.0}, {"quickest_hz": 0.1}])
