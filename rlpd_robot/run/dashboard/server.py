@@ -40,7 +40,7 @@ _STATIC: Mapping[str, str] = {
     "uPlot.min.css": "text/css; charset=utf-8",
 }
 _KINDS: Mapping[str, str] = {VIEW: "image/jpeg", FILM: "video/mp4", REPORT: "text/html; charset=utf-8"}
-_MOST_AT_ONCE = 32  # connections
+_MOST_AT_ONCE = 64  # connections
 _MOST_BODY = 1000  # bytes
 _PATIENCE_S = 20.0
 

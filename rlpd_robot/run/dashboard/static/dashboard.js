@@ -3,7 +3,7 @@
 
 const EVERY_MS = 2000;
 const RUNS_EVERY_MS = 10000;
-const PATIENCE_MS = 8000;
+const PATIENCE_MS = 30000;  // a run of a day is read in some seconds the first time
 const OLD_S = 20;
 
 const at = (id) => document.getElementById(id);
