@@ -1,4 +1,5 @@
 import re
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from rlpd_robot.robot.fake import FakeDriver, FakeTask
 from sim.faults.plan import Plan
 from sim.hand import AdroitHand
 
-CONFIGS = Path(__file__).parents[1] / "robot_configs"
+CONFIGS = Path(str(files("robot_configs")))  # as installed
 GROUPS = ("agent", "experiment", "link", "robot", "row", "safety", "task", "teleop")
 ROOTS = sorted(path.stem for path in CONFIGS.glob("*.yaml") if path.stem != "base")
 CHOICES = [
@@ -211,7 +212,7 @@ def test_a_users_folder_that_is_not_there(tmp_path: Path, monkeypatch: pytest.Mo
         ("name: ours\n", "Setting 'robot.driver' must be given. Received None."),
         (
             "nme: ours\n",
-            "Setting 'robot.nme' must be one of the keys of the group 'robot': cameras, driver, film, name, stand_in",
+            "Setting 'robot.nme' must be one of the keys of the group 'robot': cameras, driver, film, model, name, ",
         ),
         ("- ours\n", "Setting 'robot=ours' must be one value for each key"),
         ("name: ours\ndriver: 5\n", "Setting 'robot.driver' must be a mapping. Received 5."),
