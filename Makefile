@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # One more than there are cores: tests of real processes also wait, for a restart or a deadline, a fifth of their time.
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
 
-.PHONY: run test check chaos demos docs docker-test clean
+.PHONY: run test check chaos demos docs docker-test wheel-test clean
 
 run: $(VENV)/run.stamp  ## learn to open a door: stand-in, actor and learner, then evaluation and report
 	$(BIN)/rlpd-robot train experiment=$(EXPERIMENT) run.seed=$(SEED)
@@ -30,6 +30,9 @@ chaos: $(VENV)/run.stamp  ## kill, suspend and cut off a training run at random;
 
 docker-test: $(VENV)/run.stamp  ## the sim profile of docker/compose.yaml: killed, recovered, nothing lost; says whether in containers
 	$(BIN)/python docker/check_running.py
+
+wheel-test: $(VENV)/dev.stamp  ## sdist and wheel, installed elsewhere, pass the quick tests
+	$(BIN)/python tests/check_wheel.py
 
 docs: $(VENV)/docs.stamp  ## the pages of docs/ as a site in build/docs; whatever is amiss is an error
 	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet -d build/doctrees docs build/docs
