@@ -31,7 +31,7 @@ class DryRunSettings:
         randomize: ranges that are drawn from, another robot in each episode, see `sim.randomize`; those of the run come
             before them.
         randomized_episodes: so many; 0: none.
-        randomized_success: part of them that must be solved.
+        randomized_success: part of them that must be solved: no go where the 95 % interval lies below it.
         babble_s: random commands, from which limits, order and signs of the joints are seen [s].
         episodes: undisturbed ones, without exploration.
         trials: faults and what must come of them, see `trials.parse`.

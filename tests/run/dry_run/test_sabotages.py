@@ -128,6 +128,12 @@ def test_a_robot_that_is_well_passes_everything() -> None:
     assert {name: check.passed for name, check in Robot().checks().items()} == dict.fromkeys(Robot().checks(), True)
 
 
+@pytest.mark.parametrize(("solved", "passed"), [(20, True), (8, True), (6, True), (5, False), (0, False)])
+def test_success_under_randomisation_is_judged_by_its_interval(solved: int, passed: bool) -> None:
+    found = Randomized({"mass": (0.8, 1.2)}, (0.0,) * 20, (True,) * solved + (False,) * (20 - solved))
+    assert check_randomized(found, 0.5, True).passed is passed
+
+
 @pytest.mark.parametrize("name", SABOTAGES)
 def test_each_sabotage_fails_exactly_its_own_check(name: str) -> None:
     spoil, own, told = SABOTAGES[name]
