@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 from rlpd_robot.errors import ConfigError
 from rlpd_robot.run.bounds import at_least
@@ -16,7 +17,10 @@ class LearnerBenchSettings:
         demo_rows: transitions of the prior data.
         ring_rows: transitions in the live ring, which is full.
         first_update: whether to time the start of two fresh processes, too.
-        sweep: whether to vary ring, ensemble and width.
+        sweep: whether to vary ring, prior data, ensemble and width.
+        picture: file for the sweep's figure (PNG); none: no figure.
+        save: file for the costs, to be committed; none: they are not kept.
+        against: file of costs that were committed; what costs more than a quarter more fails. None: nothing does.
     """
 
     seconds: float = 20.0
@@ -24,8 +28,17 @@ class LearnerBenchSettings:
     ring_rows: int = 1_000_000
     first_update: bool = True
     sweep: bool = False
+    picture: str | None = None
+    save: str | None = None
+    against: str | None = None
 
     def __post_init__(self) -> None:
+        if self.picture and not self.sweep:
+            raise ConfigError("learner_bench.picture", self.picture, "null, unless learner_bench.sweep=true")
+        for key in ("picture", "save"):
+            path = getattr(self, key)
+            if path and not Path(path).parent.is_dir():
+                raise ConfigError(f"learner_bench.{key}", path, "a file in a directory that exists")
         if not 0 < self.seconds <= 3600:
             raise ConfigError("learner_bench.seconds", self.seconds, "above 0 and at most 3600")
         for key in ("demo_rows", "ring_rows"):

@@ -62,22 +62,26 @@ def update_flops(config: AgentConfig, observation_size: int, action_size: int) -
 
 
 def finish(tree: Any) -> None:
-    """Wait until the device has made these arrays."""
-    for leaf in jax.tree.leaves(tree):
-        leaf.block_until_ready()
+    """Wait until the device has made these arrays; those that are no device's are there already."""
+    jax.block_until_ready(tree)
 
 
 def gemm_flops_per_s(config: AgentConfig, seconds: float) -> float:
     """What this device makes of E products of (B, width) by (width, width), one after the other in one dispatch."""
-    shape = config.ensemble, config.batch_size, config.hidden_width
-    x = jnp.ones(shape, jnp.float32)
+    product = 2.0 * config.ensemble * config.batch_size * config.hidden_width**2
+    return product / product_s(config, seconds)
+
+
+def product_s(config: AgentConfig, seconds: float) -> float:
+    """How long one of these takes [s], all E together."""
+    x = jnp.ones((config.ensemble, config.batch_size, config.hidden_width), jnp.float32)
     kernel = jnp.full((config.ensemble, config.hidden_width, config.hidden_width), 1e-3, jnp.float32)
     finish(_products(x, kernel))
     count, start_s = 0, time.perf_counter()
     while (took_s := time.perf_counter() - start_s) < seconds or not count:
         finish(_products(x, kernel))
         count += 1
-    return count * _PRODUCTS * 2.0 * float(np.prod(shape)) * config.hidden_width / took_s
+    return took_s / count / _PRODUCTS
 
 
 @jax.jit

@@ -3,8 +3,11 @@ import numpy as np
 import pytest
 
 from rlpd_robot.agent.config import AgentConfig
+from rlpd_robot.errors import ConfigError, DataError
+from rlpd_robot.run.bench import learner_guard as guard
 from rlpd_robot.run.bench.learner import run_bench, table
 from rlpd_robot.run.bench.learner_parts import made_up_rows, update_flops
+from rlpd_robot.run.bench.learner_sweeps import sweeps_png
 from rlpd_robot.run.bench_settings import LearnerBenchSettings
 from rlpd_robot.run.evaluate import Build
 from tests.run.point import settings
@@ -39,7 +42,47 @@ def test_the_report_is_complete_and_its_figures_agree(tmp_path):
     assert report["gflops"] == pytest.approx(rate * update_flops(SMALL, 45, 24) / 1e9)
     assert report["fraction"] > 0
     assert 0 < report["data_share"] < 1
+    assert 0 <= report["device_idle_share"] < 1
+    assert all(cost > 0 for cost in report["costs"].values())
     assert report["device"] == jax.devices()[0].device_kind
-    text = table({**report, "first_update_s": {"cold": 3.0, "cached": 1.0}, "sweeps": {"width": {"64": 9.0}}})
+    assert report["passed"]
+    sweeps = {"width": {"64": {"critic_updates_per_s": 9.0, "fraction": 0.5}}}
+    text = table({**report, "first_update_s": {"cold": 3.0, "cached": 1.0}, "sweeps": sweeps})
     assert "first update                 3.0 s cold, 1.0 s with a compile cache" in text
-    assert "width         64:        9.0 critic updates/s" in text
+    assert "width         64:        9.0 critic updates/s, 0.50" in text
+    assert sweeps_png(sweeps).startswith(b"\x89PNG")
+
+
+REPORT = {"fraction": 0.5, "costs": {"targets": 0.8, "a policy": 0.1}, "device": "cpu", "cores": 2}
+
+
+def test_the_guard_says_what_got_slower(tmp_path):
+    file = tmp_path / "costs.json"
+    guard.save(file, {**REPORT, "first_update_s": {"cold": 4.0, "cached": 1.0}})
+    committed = guard.load(file)
+    assert committed["costs"]["targets"] == 0.8
+    now = {**REPORT, "fraction": 0.45, "costs": {"targets": 1.2, "a policy": 0.05}}
+    found = guard.compare(now, committed)
+    assert found == {
+        "judged": True,
+        "slower": ["targets: 1.2, was 0.8 (1.50 times)"],
+        "faster": ["a policy: 0.05, was 0.1 (0.50 times)"],
+        "missing": ["first update with a compile cache, of one without"],
+    }
+    assert not guard.compare({**now, "cores": 8}, committed)["judged"], "another proportion of arithmetic to memory"
+
+
+@pytest.mark.parametrize("text", [None, "no JSON", "[]", '{"machine": {}, "costs": {"targets": "fast"}}'])
+def test_a_file_of_costs_that_is_none_is_refused_before_anything_is_measured(tmp_path, text):
+    file = tmp_path / "costs.json"
+    if text is not None:
+        file.write_text(text)
+    bench = LearnerBenchSettings(against=str(file))
+    with pytest.raises(DataError, match=r"costs\.json.*learner_bench\.save"):
+        run_bench(settings(tmp_path, learner_bench=bench), [], Build)
+
+
+@pytest.mark.parametrize(("key", "settings"), [("picture", {"picture": "a.png"}), ("save", {"save": "no/such/a.json"})])
+def test_files_that_could_not_be_written_are_refused(key, settings):
+    with pytest.raises(ConfigError, match=f"learner_bench.{key}"):
+        LearnerBenchSettings(**settings)
