@@ -22,7 +22,7 @@ class Moments(NamedTuple):
         nu: of its square.
     """
 
-    count: jax.Array
+    count: jax.Array  # type: ignore[assignment]  # tuples have a method of that name
     mu: Params
     nu: Params
 

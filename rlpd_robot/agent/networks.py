@@ -83,7 +83,7 @@ def _apply(layer: Params, x: jax.Array) -> jax.Array:
     """x · kernel + bias, a leading E of both being a batch of products."""
     product: jax.Array = x @ layer["kernel"]
     bias = layer["bias"]
-    return product + bias.reshape((1,) * (product.ndim - bias.ndim) + bias.shape)
+    return product + jnp.reshape(bias, (1,) * (product.ndim - bias.ndim) + bias.shape)
 
 
 def _dropout(key: jax.Array, x: jax.Array, rate: float) -> jax.Array:

@@ -63,7 +63,7 @@ def update_flops(config: AgentConfig, observation_size: int, action_size: int) -
 
 def finish(tree: Any) -> None:
     """Wait until the device has made these arrays; those that are no device's are there already."""
-    jax.block_until_ready(tree)
+    jax.block_until_ready(tree)  # type: ignore[no-untyped-call]
 
 
 def gemm_flops_per_s(config: AgentConfig, seconds: float) -> float:
