@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 EXPERIMENT ?= adroit_door_quick
 SEED ?= 0
+BENCH := learner_bench.cores=1 learner_bench.ring_rows=100000 learner_bench.first_update=false
 # pip would compile every module of every package, one after the other, for longer than all else it does; Python compiles
 # what is used when it is first used, and keeps it. Where that is forbidden, each of a run's processes would do it anew.
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt
@@ -11,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # One more than there are cores: tests of real processes also wait, for a restart or a deadline, a fifth of their time.
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
 
-.PHONY: run test check chaos demos docs docker-test wheel-test clean
+.PHONY: run test check chaos bench demos docs docker-test wheel-test clean
 
 run: $(VENV)/run.stamp  ## learn to open a door: stand-in, actor and learner, then evaluation and report
 	$(BIN)/rlpd-robot train experiment=$(EXPERIMENT) run.seed=$(SEED)
@@ -27,6 +28,9 @@ check: $(VENV)/dev.stamp  ## style, types, import rules
 
 chaos: $(VENV)/run.stamp  ## kill, suspend and cut off a training run at random; nothing may be lost or counted twice
 	$(BIN)/rlpd-robot bench chaos run.seed=$(SEED)
+
+bench: $(VENV)/run.stamp  ## the learner beside the machine's own products, on one core: what got slower than was committed
+	$(BIN)/rlpd-robot bench learner $(BENCH) learner_bench.against=tests/benchmarks/learner.json
 
 docker-test: $(VENV)/run.stamp  ## the sim profile of docker/compose.yaml: killed, recovered, nothing lost; says whether in containers
 	$(BIN)/python docker/check_running.py

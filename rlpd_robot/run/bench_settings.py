@@ -1,11 +1,17 @@
 """Settings of benches."""
 
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from rlpd_robot.errors import ConfigError
 from rlpd_robot.run.bounds import at_least
+
+
+def usable_cores() -> int:
+    """Cores that this process may use, where the system can tell, and can be told; otherwise 0."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
 
 
 @dataclass(frozen=True)
@@ -18,6 +24,7 @@ class LearnerBenchSettings:
         ring_rows: transitions in the live ring, which is full.
         first_update: whether to time the start of two fresh processes, too.
         sweep: whether to vary ring, prior data, ensemble and width.
+        cores: to compute on; on one, neighbours disturb the ratios least. None: all.
         picture: file for the sweep's figure (PNG); none: no figure.
         save: file for the costs, to be committed; none: they are not kept.
         against: file of costs that were committed; what costs more than a quarter more fails. None: nothing does.
@@ -28,11 +35,14 @@ class LearnerBenchSettings:
     ring_rows: int = 1_000_000
     first_update: bool = True
     sweep: bool = False
+    cores: int | None = None
     picture: str | None = None
     save: str | None = None
     against: str | None = None
 
     def __post_init__(self) -> None:
+        if self.cores is not None and not 1 <= self.cores <= usable_cores():
+            raise ConfigError("learner_bench.cores", self.cores, f"null, or between 1 and {usable_cores()}")
         if self.picture and not self.sweep:
             raise ConfigError("learner_bench.picture", self.picture, "null, unless learner_bench.sweep=true")
         for key in ("picture", "save"):

@@ -17,6 +17,7 @@ from rlpd_robot.run.bench.first_update import first_update_s
 from rlpd_robot.run.bench.learner_costs import costs
 from rlpd_robot.run.bench.learner_speed import full_trainer, report_of, speeds
 from rlpd_robot.run.bench.learner_sweeps import flatness, sweep, sweeps_png
+from rlpd_robot.run.bench_settings import usable_cores
 from rlpd_robot.run.evaluate import Build
 from rlpd_robot.run.settings import Settings
 
@@ -35,6 +36,8 @@ def run_bench(settings: Settings, words: Sequence[str], build: Build) -> dict[st
     bench, config = settings.learner_bench, settings.agent
     committed = guard.load(Path(bench.against)) if bench.against else None
     load_before = os.getloadavg()[0]
+    if bench.cores:  # before JAX counts them
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-bench.cores :])
     trainer = full_trainer(config, bench.demo_rows, bench.ring_rows)
     (speed,) = speeds([trainer], bench.seconds)
     report = {**report_of(trainer, speed, bench.demo_rows), "costs": costs(trainer, bench.seconds / 2)}
@@ -46,7 +49,11 @@ def run_bench(settings: Settings, words: Sequence[str], build: Build) -> dict[st
         report |= {"sweeps": swept, "flatness": flatness(swept)}
         if bench.picture:
             replace_file(Path(bench.picture), sweeps_png(swept))
-    report |= {"device": jax.devices()[0].device_kind, "cores": os.cpu_count(), "load_before": load_before}
+    report |= {
+        "device": jax.devices()[0].device_kind,
+        "cores": usable_cores() or os.cpu_count(),
+        "load_before": load_before,
+    }
     if bench.save:
         guard.save(Path(bench.save), report)
     if committed is not None:

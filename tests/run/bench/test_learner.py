@@ -82,7 +82,10 @@ def test_a_file_of_costs_that_is_none_is_refused_before_anything_is_measured(tmp
         run_bench(settings(tmp_path, learner_bench=bench), [], Build)
 
 
-@pytest.mark.parametrize(("key", "settings"), [("picture", {"picture": "a.png"}), ("save", {"save": "no/such/a.json"})])
+@pytest.mark.parametrize(
+    ("key", "settings"),
+    [("cores", {"cores": 0}), ("picture", {"picture": "a.png"}), ("save", {"save": "no/such/a.json"})],
+)
 def test_files_that_could_not_be_written_are_refused(key, settings):
     with pytest.raises(ConfigError, match=f"learner_bench.{key}"):
         LearnerBenchSettings(**settings)
