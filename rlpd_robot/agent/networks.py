@@ -1,94 +1,122 @@
 """Actor and critic ensemble, as in the reference implementation of RLPD: Dense, LayerNorm (critics), ReLU.
 
-Parameters are mappings by layer of mappings by name. The ensemble is one set of arrays with a leading E, so that each
-layer is one batched matrix product. Plain functions: a library of layers would take longer to import than the first
-update to compile.
+The ensemble is one set of arrays with a leading E, so that each layer is one batched matrix product.
 """
 
-import math
+from collections.abc import Callable
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from rlpd_robot.agent.config import AgentConfig
 from rlpd_robot.agent.distributions import LOG_STD_MAX, LOG_STD_MIN
 
-Params = Any  # a pytree of arrays: layer → name → array
+Params = Any  # a pytree of arrays, as Flax makes it
+Initialiser = Callable[..., jax.Array]
 
 LAYER_NORM_EPSILON = 1e-6
 
-
-def init_actor(config: AgentConfig, key: jax.Array, observation_size: int, action_size: int) -> Params:
-    """A fresh actor; `initial_log_std` sits in a bias, so that an exported policy needs no further constant."""
-    keys = iter(jax.random.split(key, config.hidden_layers + 2))
-    sizes = [observation_size] + [config.hidden_width] * config.hidden_layers
-    actor = {
-        f"dense_{i}": _dense(next(keys), (sizes[i], sizes[i + 1]), (sizes[i + 1],)) for i in range(config.hidden_layers)
-    }
-    for name in ("mean", "log_std"):
-        actor[name] = _dense(next(keys), (sizes[-1], action_size), (action_size,))
-    actor["log_std"]["bias"] += config.initial_log_std
-    return actor
+xavier = nn.initializers.xavier_uniform()
+ensemble_xavier = nn.initializers.variance_scaling(1.0, "fan_avg", "uniform", batch_axis=(0,))
 
 
-def init_critics(config: AgentConfig, key: jax.Array, observation_size: int, action_size: int) -> Params:
-    """All E critics, no two alike."""
-    keys = iter(jax.random.split(key, config.hidden_layers + 1))
-    E, sizes = config.ensemble, [observation_size + action_size] + [config.hidden_width] * config.hidden_layers
-    critics = {}
-    for i in range(config.hidden_layers):
-        vector = (E, 1, sizes[i + 1])
-        critics[f"dense_{i}"] = _dense(next(keys), (E, sizes[i], sizes[i + 1]), vector)
-        if config.layer_norm:
-            critics[f"norm_{i}"] = {"scale": jnp.ones(vector), "bias": jnp.zeros(vector)}
-    critics["value"] = _dense(next(keys), (E, sizes[-1], 1), (E, 1, 1))
-    return critics
+class Actor(nn.Module):
+    """(…, O) → mean and log standard deviation (…, A) of the Gaussian before the tanh. No LayerNorm."""
+
+    action_size: int
+    hidden_layers: int
+    hidden_width: int
+    initial_log_std: float
+
+    @nn.compact
+    def __call__(self, observation: jax.Array) -> tuple[jax.Array, jax.Array]:
+        x = observation
+        for i in range(self.hidden_layers):
+            x = nn.relu(nn.Dense(self.hidden_width, kernel_init=xavier, name=f"dense_{i}")(x))
+        mean = nn.Dense(self.action_size, kernel_init=xavier, name="mean")(x)
+        # The offset sits in the bias, so that an exported policy needs no further constant.
+        offset = nn.initializers.constant(self.initial_log_std)
+        log_std = nn.Dense(self.action_size, kernel_init=xavier, bias_init=offset, name="log_std")(x)
+        return mean, jnp.clip(log_std, LOG_STD_MIN, LOG_STD_MAX)
 
 
-def _dense(key: jax.Array, kernel: tuple[int, ...], bias: tuple[int, ...]) -> dict[str, jax.Array]:
-    """Uniform kernels whose range follows the layer's inputs and outputs (Glorot and Bengio 2010, eq. 16), no bias."""
-    limit = math.sqrt(6.0 / (kernel[-2] + kernel[-1]))
-    return {"kernel": jax.random.uniform(key, kernel, minval=-limit, maxval=limit), "bias": jnp.zeros(bias)}
+class EnsembleDense(nn.Module):
+    """E dense layers at once, as one batch of products: (E, B, I) → (E, B, width)."""
+
+    width: int
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        E, _, inputs = x.shape
+        kernel = self.param("kernel", ensemble_xavier, (E, inputs, self.width))
+        bias = self.param("bias", nn.initializers.zeros_init(), (E, 1, self.width))
+        return x @ kernel + bias
+
+
+class EnsembleNormRelu(nn.Module):
+    """LayerNorm over the last axis, with a scale and a bias for each member of the ensemble, and ReLU."""
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        shape = (x.shape[0], 1, x.shape[-1])
+        scale = self.param("scale", nn.initializers.ones_init(), shape)
+        bias = self.param("bias", nn.initializers.zeros_init(), shape)
+        return norm_relu(x, scale, bias)
+
+
+class Critics(nn.Module):
+    """(B, O), (B, A) → (E, B) action values.
+
+    LayerNorm bounds the value of actions far from the data by the norm of the last layer's weights (section 4.2).
+    """
+
+    ensemble: int
+    hidden_layers: int
+    hidden_width: int
+    layer_norm: bool
+    dropout_rate: float
+
+    @nn.compact
+    def __call__(self, observation: jax.Array, action: jax.Array, deterministic: bool = True) -> jax.Array:
+        x = jnp.concatenate([observation, action], axis=-1)
+        x = jnp.broadcast_to(x, (self.ensemble, *x.shape))  # else XLA transposes the first layer's kernels
+        for i in range(self.hidden_layers):
+            x = EnsembleDense(self.hidden_width, name=f"dense_{i}")(x)
+            if self.dropout_rate > 0.0:  # before LayerNorm, as in DroQ (Hiraoka et al. 2022, arXiv:2110.02034)
+                x = nn.Dropout(self.dropout_rate, deterministic=deterministic)(x)
+            x = EnsembleNormRelu(name=f"norm_{i}")(x) if self.layer_norm else nn.relu(x)
+        return EnsembleDense(1, name="value")(x)[..., 0]
+
+
+def make_actor(config: AgentConfig, action_size: int) -> Actor:
+    """The actor of these settings."""
+    return Actor(action_size, config.hidden_layers, config.hidden_width, config.initial_log_std)
+
+
+def make_critics(config: AgentConfig, ensemble: int) -> Critics:
+    """`ensemble` critics of these settings: all E of them, or a target subset."""
+    dropout_rate = config.dropout_rate if config.regulariser == "dropout" else 0.0
+    return Critics(ensemble, config.hidden_layers, config.hidden_width, config.layer_norm, dropout_rate)
 
 
 def act(config: AgentConfig, actor: Params, observation: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Mean and log standard deviation (…, A) before the tanh, of observations (…, O). No LayerNorm."""
-    x = observation
-    for i in range(config.hidden_layers):
-        x = jax.nn.relu(_apply(actor[f"dense_{i}"], x))
-    log_std = jnp.clip(_apply(actor["log_std"], x), LOG_STD_MIN, LOG_STD_MAX)
-    return _apply(actor["mean"], x), log_std
+    """Mean and log standard deviation (…, A) before the tanh, of observations (…, O)."""
+    network = make_actor(config, actor["mean"]["bias"].shape[-1])
+    output: tuple[jax.Array, jax.Array] = network.apply({"params": actor}, observation)  # type: ignore[assignment]
+    return output
 
 
 def evaluate(
     config: AgentConfig, critics: Params, observation: jax.Array, action: jax.Array, dropout_key: jax.Array
 ) -> jax.Array:
-    """(B, O), (B, A) → (E, B) values of as many critics as `critics` holds. Dropout is live when it is configured.
-
-    LayerNorm bounds the value of actions far from the data by the norm of the last layer's weights (section 4.2).
-    """
-    E = critics["value"]["bias"].shape[0]
-    x = jnp.concatenate([observation, action], axis=-1)
-    x = jnp.broadcast_to(x, (E, *x.shape))
-    for i in range(config.hidden_layers):
-        x = _apply(critics[f"dense_{i}"], x)
-        if config.regulariser == "dropout":  # before LayerNorm, as in DroQ (Hiraoka et al. 2022, arXiv:2110.02034)
-            x = _dropout(jax.random.fold_in(dropout_key, i), x, config.dropout_rate)
-        x = norm_relu(x, **critics[f"norm_{i}"]) if config.layer_norm else jax.nn.relu(x)
-    return _apply(critics["value"], x)[..., 0]
-
-
-def _apply(layer: Params, x: jax.Array) -> jax.Array:
-    """x · kernel + bias, a leading E of both being a batch of products."""
-    product: jax.Array = x @ layer["kernel"]
-    bias = layer["bias"]
-    return product + jnp.reshape(bias, (1,) * (product.ndim - bias.ndim) + bias.shape)
-
-
-def _dropout(key: jax.Array, x: jax.Array, rate: float) -> jax.Array:
-    kept = jax.random.bernoulli(key, 1.0 - rate, x.shape)
-    return jnp.where(kept, x / (1.0 - rate), 0.0)
+    """(B, O), (B, A) → (E, B) values of as many critics as `critics` holds. Dropout is live when it is configured."""
+    network = make_critics(config, critics["value"]["bias"].shape[0])
+    values: jax.Array = network.apply(  # type: ignore[assignment]
+        {"params": critics}, observation, action, deterministic=False, rngs={"dropout": dropout_key}
+    )
+    return values
 
 
 @jax.custom_vjp

@@ -1,17 +1,14 @@
 """All that learning carries from one update to the next, as one pytree."""
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
 
-from rlpd_robot.agent import adam
 from rlpd_robot.agent.config import AgentConfig
-from rlpd_robot.agent.networks import Params, init_actor, init_critics
-
-Optimiser = tuple[adam.Moments]
-"""Adam's moments; a tuple of one, since checkpoints name them so."""
+from rlpd_robot.agent.networks import Params, make_actor, make_critics
 
 
 class AgentState(NamedTuple):
@@ -30,12 +27,32 @@ class AgentState(NamedTuple):
     critics: Params
     target_critics: Params
     log_temperature: jax.Array
-    actor_optimiser: Optimiser
-    critic_optimiser: Optimiser
-    temperature_optimiser: Optimiser
+    actor_optimiser: Any
+    critic_optimiser: Any
+    temperature_optimiser: Any
     key: jax.Array
     critic_updates: jax.Array
     actor_updates: jax.Array
+
+
+class Optimisers(NamedTuple):
+    """The three optax transformations."""
+
+    actor: optax.GradientTransformation
+    critic: optax.GradientTransformation
+    temperature: optax.GradientTransformation
+
+
+def make_optimisers(config: AgentConfig) -> Optimisers:
+    """Adam for all three; AdamW on the critics' kernels when weight decay regularises them."""
+    critic = optax.adam(config.critic_rate)
+    if config.regulariser == "weight_decay":
+        critic = optax.adamw(config.critic_rate, weight_decay=config.weight_decay, mask=_kernels)
+    return Optimisers(optax.adam(config.actor_rate), critic, optax.adam(config.temperature_rate))
+
+
+def _kernels(params: Params) -> Params:
+    return jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key == "kernel", params)
 
 
 def init_state(config: AgentConfig, observation_size: int, action_size: int, seed: int) -> AgentState:
@@ -47,17 +64,19 @@ def init_state(config: AgentConfig, observation_size: int, action_size: int, see
 @partial(jax.jit, static_argnums=(0, 1, 2))  # one compilation: operation by operation it would be dozens, and seconds
 def _init(config: AgentConfig, observation_size: int, action_size: int, key: jax.Array) -> AgentState:
     key, actor_key, critic_key = jax.random.split(key, 3)
-    actor = init_actor(config, actor_key, observation_size, action_size)
-    critics = init_critics(config, critic_key, observation_size, action_size)
+    observation, action = jnp.zeros((1, observation_size)), jnp.zeros((1, action_size))
+    actor = make_actor(config, action_size).init(actor_key, observation)["params"]
+    critics = make_critics(config, config.ensemble).init(critic_key, observation, action)["params"]
     log_temperature = jnp.log(jnp.float32(config.initial_temperature))
+    optimisers = make_optimisers(config)
     return AgentState(
         actor=actor,
         critics=critics,
         target_critics=jax.tree.map(jnp.copy, critics),
         log_temperature=log_temperature,
-        actor_optimiser=(adam.fresh(actor),),
-        critic_optimiser=(adam.fresh(critics),),
-        temperature_optimiser=(adam.fresh(log_temperature),),
+        actor_optimiser=optimisers.actor.init(actor),
+        critic_optimiser=optimisers.critic.init(critics),
+        temperature_optimiser=optimisers.temperature.init(log_temperature),
         key=key,
         critic_updates=jnp.int32(0),
         actor_updates=jnp.int32(0),

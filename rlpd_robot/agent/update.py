@@ -8,8 +8,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import optax
 
-from rlpd_robot.agent import adam
 from rlpd_robot.agent.config import AgentConfig
 from rlpd_robot.agent.distributions import sample_and_log_prob
 from rlpd_robot.agent.losses import (
@@ -22,7 +22,7 @@ from rlpd_robot.agent.losses import (
 )
 from rlpd_robot.agent.networks import Params, act
 from rlpd_robot.agent.ring import Ring, draw, draw_symmetric
-from rlpd_robot.agent.state import AgentState
+from rlpd_robot.agent.state import AgentState, make_optimisers
 from rlpd_robot.types import Batch
 
 
@@ -38,12 +38,12 @@ def critic_step(config: AgentConfig, state: AgentState, batch: Batch) -> tuple[A
 
 def move_critics(config: AgentConfig, state: AgentState, gradient: Params) -> AgentState:
     """Adam's step of all critics, and of the target average."""
-    decay = config.weight_decay if config.regulariser == "weight_decay" else 0.0
-    critics, moments = adam.step(config.critic_rate, gradient, state.critic_optimiser[0], state.critics, decay)
+    step, optimiser = make_optimisers(config).critic.update(gradient, state.critic_optimiser, state.critics)
+    critics = optax.apply_updates(state.critics, step)
     return state._replace(
         critics=critics,
         target_critics=average_of(state.target_critics, critics, config.target_rate),
-        critic_optimiser=(moments,),
+        critic_optimiser=optimiser,
         critic_updates=state.critic_updates + 1,
     )
 
@@ -60,18 +60,20 @@ def actor_step(
     gradient, metrics = jax.grad(actor_loss, argnums=1, has_aux=True)(
         config, state.actor, state.critics, state.log_temperature, clone_weight, batch, loss_key, value_weight
     )
-    actor, actor_moments = adam.step(config.actor_rate, gradient, state.actor_optimiser[0], state.actor)
+    optimisers = make_optimisers(config)
+    step, actor_optimiser = optimisers.actor.update(gradient, state.actor_optimiser, state.actor)
     temperature_gradient = jax.grad(temperature_loss)(
         state.log_temperature, metrics["entropy"], target_entropy(config, batch.action.shape[-1])
     )
-    log_temperature, temperature_moments = adam.step(
-        config.temperature_rate, temperature_gradient, state.temperature_optimiser[0], state.log_temperature
+    temperature_step, temperature_optimiser = optimisers.temperature.update(
+        temperature_gradient, state.temperature_optimiser, state.log_temperature
     )
+    log_temperature = optax.apply_updates(state.log_temperature, temperature_step)
     return state._replace(
-        actor=actor,
+        actor=optax.apply_updates(state.actor, step),
         log_temperature=log_temperature,
-        actor_optimiser=(actor_moments,),
-        temperature_optimiser=(temperature_moments,),
+        actor_optimiser=actor_optimiser,
+        temperature_optimiser=temperature_optimiser,
         key=key,
         actor_updates=state.actor_updates + 1,
     ), metrics | {"temperature": jnp.exp(log_temperature)}
@@ -148,8 +150,8 @@ def clone(state: AgentState, demos: Ring, config: AgentConfig) -> tuple[AgentSta
         key, draw_key, loss_key = jax.random.split(state.key, 3)
         batch = draw(demos, draw_key, config.batch_size)
         value, gradient = jax.value_and_grad(loss)(state.actor, batch, loss_key)
-        actor, moments = adam.step(config.actor_rate, gradient, state.actor_optimiser[0], state.actor)
-        return state._replace(actor=actor, actor_optimiser=(moments,), key=key), value
+        change, optimiser = make_optimisers(config).actor.update(gradient, state.actor_optimiser, state.actor)
+        return state._replace(actor=optax.apply_updates(state.actor, change), actor_optimiser=optimiser, key=key), value
 
     state, errors = jax.lax.scan(step, state, None, length=CLONE_STEPS)
     return state, {"clone_error": jnp.mean(errors)}

@@ -14,11 +14,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from numpy.typing import NDArray
 
-from rlpd_robot.agent import adam
 from rlpd_robot.agent.config import AgentConfig
-from rlpd_robot.agent.networks import Params, evaluate, init_critics
+from rlpd_robot.agent.networks import Params, evaluate, make_critics
 from rlpd_robot.files import make_directories, replace_file
 from rlpd_robot.run.diagnostics.networks import look_at_critics
 from rlpd_robot.run.evaluate import Build
@@ -74,16 +74,18 @@ def fit(config: AgentConfig, seed: int) -> Params:
 
 @partial(jax.jit, static_argnums=(3, 4))
 def _descend(key: jax.Array, points: jax.Array, labels: jax.Array, config: AgentConfig, steps: int) -> Params:
-    critics = init_critics(replace(config, ensemble=1), key, 1, 1)
+    optimiser = optax.adam(1e-3)
+    critics = make_critics(config, 1).init(key, points[:1, :1], points[:1, 1:])["params"]
 
     def loss(critics: Params) -> jax.Array:
         return jnp.mean(jnp.square(evaluate(config, critics, points[:, :1], points[:, 1:], key)[0] - labels))
 
     def step(carry: Any, _: None) -> tuple[Any, None]:
-        critics, moments = carry
-        return adam.step(1e-3, jax.grad(loss)(critics), moments, critics), None
+        critics, state = carry
+        change, state = optimiser.update(jax.grad(loss)(critics), state)
+        return (optax.apply_updates(critics, change), state), None
 
-    (critics, _), _ = jax.lax.scan(step, (critics, adam.fresh(critics)), None, length=steps)
+    (critics, _), _ = jax.lax.scan(step, (critics, optimiser.init(critics)), None, length=steps)
     return critics
 
 
