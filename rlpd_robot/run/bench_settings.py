@@ -27,7 +27,7 @@ class LearnerBenchSettings:
         cores: to compute on; on one, neighbours disturb the ratios least. None: all.
         picture: file for the sweep's figure (PNG); none: no figure.
         save: file for the costs, to be committed; none: they are not kept.
-        against: file of costs that were committed; what costs more than a quarter more fails. None: nothing does.
+        against: file of costs that were committed; what costs more than half as much again fails. None: nothing does.
     """
 
     seconds: float = 20.0

@@ -8,8 +8,8 @@ from typing import Any
 from rlpd_robot.errors import DataError
 from rlpd_robot.files import replace_file
 
-TOLERANCE = 1.25
-"""Times the committed cost; on a shared machine the medians of two quiet runs differ by a tenth."""
+TOLERANCE = 1.5
+"""Times the committed cost; on a shared machine, medians of two runs of one program differed by a third."""
 
 
 def costs_of(report: Mapping[str, Any]) -> dict[str, float]:

@@ -61,11 +61,11 @@ def test_the_guard_says_what_got_slower(tmp_path):
     guard.save(file, {**REPORT, "first_update_s": {"cold": 4.0, "cached": 1.0}})
     committed = guard.load(file)
     assert committed["costs"]["targets"] == 0.8
-    now = {**REPORT, "fraction": 0.45, "costs": {"targets": 1.2, "a policy": 0.05}}
+    now = {**REPORT, "fraction": 0.45, "costs": {"targets": 1.6, "a policy": 0.05}}
     found = guard.compare(now, committed)
     assert found == {
         "judged": True,
-        "slower": ["targets: 1.2, was 0.8 (1.50 times)"],
+        "slower": ["targets: 1.6, was 0.8 (2.00 times)"],
         "faster": ["a policy: 0.05, was 0.1 (0.50 times)"],
         "missing": ["first update with a compile cache, of one without"],
     }
