@@ -4,10 +4,13 @@ Roots per verb and the groups robot, task, agent, safety, link, experiment, row 
 folder of the same groups joins through the environment variable RLPD_ROBOT_CONFIGS.
 """
 
+import dataclasses
 import inspect
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, make_dataclass
+from dataclasses import Field, dataclass, field, fields, make_dataclass
+from functools import partial
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -138,9 +141,11 @@ class _SimSchema:
 class _RobotSchema:
     name: str = MISSING
     driver: dict[str, Any] = MISSING
-    stand_in: dict[str, Any] | None = None
-    film: dict[str, Any] | None = None
-    model: dict[str, Any] | None = None
+    stand_in: Any = (
+        None  # a mapping or null: where OmegaConf knows that, it cannot set the one in the place of the other
+    )
+    film: Any = None
+    model: Any = None
     cameras: dict[str, Any] = field(default_factory=dict)
 
 
@@ -164,28 +169,22 @@ class _SafetySchema:
     none_because: str = ""
 
 
-@dataclass
-class _StudySchema:
-    """`StudySettings`, its sequences open to be replaced."""
+def _schema(cls: type[Any], **types: Any) -> Any:
+    """A schema field: the open twin of a frozen settings class, since OmegaConf cannot merge into a frozen one.
 
-    rows: list[str] = field(default_factory=lambda: ["base"])
-    row: str = "base"
-    seeds: int = 5
-    parallel: int | None = None
-    eval_every: int = 5000
-    eval_episodes: int = 10
-    final_episodes: int = 100
-    measure: str = "solved"
-    low: float = 0.0
-    high: float = 100.0
-    published: dict[str, float] = field(default_factory=dict)
-    source: str = ""
-
-
-def _schema(cls: type[Any]) -> Any:
-    """A schema field: the open twin of a frozen settings class, since OmegaConf cannot merge into a frozen one."""
-    twin = make_dataclass(f"{cls.__name__}Schema", [(f.name, f.type, field(default=f.default)) for f in fields(cls)])
+    `types` are those of attributes whose own are unknown to OmegaConf.
+    """
+    twin = make_dataclass(f"{cls.__name__}Schema", [(f.name, types.get(f.name, f.type), _open(f)) for f in fields(cls)])
     return field(default_factory=twin)
+
+
+def _open(one: Field[Any]) -> Any:
+    """A default of its own for each schema."""
+    if one.default_factory is not dataclasses.MISSING:
+        return field(default_factory=one.default_factory)
+    if isinstance(one.default, tuple):
+        return field(default_factory=partial(list, one.default))
+    return field(default=one.default)
 
 
 _GROUPS = {
@@ -219,7 +218,7 @@ _Schema = make_dataclass(
         ("robot", _RobotSchema, field(default_factory=_RobotSchema)),
         ("task", dict[str, Any], field(default=MISSING)),
         ("safety", _SafetySchema, field(default_factory=_SafetySchema)),
-        ("study", _StudySchema, field(default_factory=_StudySchema)),
+        ("study", Any, _schema(StudySettings, rows=list[str], published=dict[str, float])),
         ("sim", _SimSchema, field(default_factory=_SimSchema)),
         ("resume", str, field(default="auto")),
         ("policy", str, field(default="latest")),
@@ -327,6 +326,8 @@ def _search_path() -> list[str]:
 def _settings(composed: DictConfig) -> Settings:
     data: Mapping[str, Any] = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
     robot = _make(RobotSettings, "robot", data)
+    for name in ("stand_in", "film", "model"):
+        _recipe_or_none(f"robot.{name}", getattr(robot, name))
     _refuse_unheard(data["sim"], robot)
     return Settings(
         robot=robot,
@@ -352,7 +353,7 @@ def _refuse_unheard(sim: Mapping[str, Any], robot: RobotSettings) -> None:
 
 def _recipe_or_none(key: str, value: Any) -> Recipe | None:
     if value is not None and not isinstance(value, Mapping):
-        raise ConfigError(key, value, "a recipe, chosen from the group of that name")
+        raise ConfigError(key, value, "a recipe, such as a file of the group has, or null")
     return value
 
 
@@ -388,7 +389,7 @@ def _explain(error: Exception, overrides: Sequence[str]) -> ConfigError:
     """An error of Hydra's or OmegaConf's in one sentence."""
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, choice = error.missing_cfg_file.rpartition("/")
-        return ConfigError(group, choice, f"one of {', '.join(error.options or ()) or '(none)'}")
+        return ConfigError(group, choice, f"one of {', '.join(_choices(group, error.options or ())) or '(none)'}")
     if isinstance(error, OverrideParseException):
         return ConfigError(error.override.partition("=")[0], error.override, "written as key=value")
     root: BaseException = error
@@ -403,6 +404,13 @@ def _explain(error: Exception, overrides: Sequence[str]) -> ConfigError:
         return ConfigError(str(root.full_key), None, "given")
     expected = "one value for each key that `rlpd-robot VERB --cfg` shows"
     return ConfigError(" ".join(overrides) or "(none)", str(root).strip().partition("\n")[0], expected)
+
+
+def _choices(group: str, options: Iterable[str]) -> list[str]:
+    """Those of a group, with those in its folders, which Hydra does not tell."""
+    roots = [Path(str(files("robot_configs"))), *(Path(p) for p in (os.environ.get(USER_FOLDER),) if p)]
+    nested = {f"{path.parent.name}/{path.stem}" for root in roots for path in (root / group).glob("*/*.yaml")}
+    return sorted({*options, *nested})
 
 
 def _in_one_line(error: BaseException) -> str:

@@ -143,6 +143,7 @@ def test_every_key_of_the_settings_may_be_set() -> None:
         ("robot.driver=3", "Setting 'robot.driver' must be a mapping. Received 3."),
         ("agent.utd=0", "Setting 'agent.utd' must be a whole number of at least 1. Received 0."),
         ("link=nope", "Setting 'link' must be one of compose, local. Received 'nope'."),
+        ("robot.stand_in=5", "Setting 'robot.stand_in' must be a recipe, such as a file of the group has, or null."),
         ("run.seed", "Setting 'run.seed' must be written as key=value. Received 'run.seed'."),
         ("--seed=1", "Setting '--seed' must be written as key=value. Received '--seed=1'."),
         ("run.seed=[", "Setting 'run.seed' must be written as key=value. Received 'run.seed=['."),
@@ -167,9 +168,14 @@ def test_a_wrong_word_is_refused_in_one_sentence(word: str, sentence: str) -> No
     assert refused(word).startswith(sentence)
 
 
+def test_a_real_robot_may_be_given_a_stand_in_by_a_word() -> None:
+    settings, _ = load("sim", ["robot=ur5e", "robot.stand_in={_target_: mine.serve}"])
+    assert settings.robot.stand_in == {"_target_": "mine.serve"}
+
+
 @pytest.mark.parametrize("group", GROUPS)
 def test_a_choice_that_is_not_there_lists_those_that_are(group: str) -> None:
-    choices = ", ".join(choice for g, choice in CHOICES if g == group and "/" not in choice)
+    choices = ", ".join(sorted(choice for g, choice in CHOICES if g == group))
     verb = "experiment" if group == "row" else "train"
     assert refused(f"{group}=nope", verb=verb) == f"Setting '{group}' must be one of {choices}. Received 'nope'."
 
