@@ -1,4 +1,4 @@
-"""From YAML and `key=value` words to frozen dataclasses, and no further in: only this file and `cli.py` know Hydra.
+"""From YAML and `key=value` words to frozen dataclasses, and no further in: only this file knows Hydra.
 
 Roots per verb and the groups robot, task, agent, safety, link, experiment, row lie in `robot_configs/`. A user's own
 folder of the same groups joins through the environment variable RLPD_ROBOT_CONFIGS.

@@ -21,6 +21,7 @@ from rlpd_robot.errors import (
     StoreError,
 )
 from rlpd_robot.run.settings import Settings
+from rlpd_robot.verbs import studies
 
 HEAVY = ("jax", "numpy", "zarr", "hydra", "omegaconf", "zmq", "rich", "mujoco", "matplotlib")
 
@@ -79,7 +80,7 @@ def test_a_bench_reports_to_people_and_to_machines(
 
     bench = SimpleNamespace(run_bench=run_bench, table=lambda report: f"the answer is {report['answer']}")
     monkeypatch.setitem(sys.modules, "rlpd_robot.run.bench.nothing", bench)
-    monkeypatch.setitem(cli.BENCHES, "nothing", ["run.seed=3"])
+    monkeypatch.setitem(studies.BENCHES, "nothing", ["run.seed=3"])
 
     assert cli.main(["bench", "nothing"]) == (0 if passed else 1)
     assert capsys.readouterr() == ("the answer is 42\n", "")

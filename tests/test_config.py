@@ -9,6 +9,7 @@ from rlpd_robot import cli
 from rlpd_robot.config import build, load
 from rlpd_robot.errors import ConfigError, MissingPackageError, RlpdRobotError, SpecError
 from rlpd_robot.robot.fake import FakeDriver, FakeTask
+from rlpd_robot.verbs import studies
 from sim.faults.plan import Plan
 from sim.hand import AdroitHand
 
@@ -57,7 +58,7 @@ def test_every_choice_composes(group: str, choice: str) -> None:
 def test_what_a_verb_would_run_with_is_printed(
     verb: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setitem(cli.BENCHES, "plain", [])
+    monkeypatch.setitem(studies.BENCHES, "plain", [])
     verbs = {"collect": ["demos", "collect"], "bench": ["bench", "plain"], "dry_run": ["dry-run"]}
     words = verbs.get(verb, [verb])
     assert cli.main([*words, "--cfg", "run.seed=41"]) == 0
