@@ -123,7 +123,7 @@ class _SimSchema:
     Attributes:
         lockstep: it waits for each command; otherwise it moves by the wall clock.
         book: file in which it writes down what became of each command.
-        view: how to watch it (docs/recording.md).
+        view: how to watch it, page, window, files:DIRECTORY or dashboard:RUN (docs/recording.md, docs/dashboard.md).
         faults: what goes wrong with it (docs/dry_run.md).
         twin: file of one robot that it is to be like; none: the model.
         randomize: what is another in each episode (docs/dry_run.md).

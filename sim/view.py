@@ -1,4 +1,4 @@
-"""Watching the simulated hand while it moves: a page in a browser, a window, or picture files.
+"""Watching the simulated hand while it moves: a page in a browser, a window, picture files, or the dashboard.
 
 The hand sends its snapshots, as lines of JSON, to a process of its own (`sim/view_process.py`), which draws the newest.
 A snapshot that cannot be taken at once is left out, so that drawing never holds up a control period.
@@ -23,10 +23,12 @@ from rlpd_robot.errors import ChildError, ConfigError
 from sim.hand import AdroitHand
 from sim.render import environment_that_draws
 
-PAGE, WINDOW, FILES, AUTO = "page", "window", "files", "auto"
+PAGE, WINDOW, FILES, AUTO, DASHBOARD = "page", "window", "files", "auto", "dashboard"
 PORT = 8765
 EVERY_S = 0.04
 """Time between two snapshots that are sent [s]."""
+DASHBOARD_S = 2.0
+"""The same for the dashboard, which looks that often [s]."""
 
 _START_S = 60.0
 _END_S = 3.0
@@ -39,14 +41,15 @@ class ViewedHand(AdroitHand):
     Args:
         task: see `AdroitHand`.
         how: "page" or "page:PORT" (a page at http://127.0.0.1:PORT/), "window" (MuJoCo's viewer; wants a display),
-            "files:DIRECTORY" (the newest picture as view.jpg), or "auto" (a window where there is a display, else a
-            page).
+            "files:DIRECTORY" (the newest picture as view.jpg), "auto" (a window where there is a display, else a
+            page), or "dashboard:RUN" (a picture every two seconds as view/view.jpg in a run's directory, drawn with
+            what the machine has to spare; where nothing can draw it says so, and the hand goes on).
         twin, randomize: see `AdroitHand`.
 
     Raises:
         ConfigError: another `how`.
-        NoRenderingError: nothing here can draw.
-        ChildError: the view did not start.
+        NoRenderingError: nothing here can draw; not for the dashboard.
+        ChildError: the view did not start; not for the dashboard.
     """
 
     def __init__(
@@ -54,13 +57,14 @@ class ViewedHand(AdroitHand):
     ) -> None:
         super().__init__(task, None, twin, randomize)
         self._next_s = 0.0
+        self._every_s = DASHBOARD_S if how.startswith(f"{DASHBOARD}:") else EVERY_S
         self._process, self.where = _start(task, how)
         self._pipe = self._process.stdin.fileno() if self._process.stdin is not None else -1
         os.set_blocking(self._pipe, False)
         self._show()
 
     def advance(self) -> None:
-        """As `AdroitHand`; and it is seen, 25 times a second."""
+        """As `AdroitHand`; and it is seen."""
         super().advance()
         if time.monotonic() >= self._next_s:
             self._show()
@@ -68,7 +72,8 @@ class ViewedHand(AdroitHand):
     def reset(self, seed: int | None) -> None:
         """As `AdroitHand`; and it is seen."""
         super().reset(seed)
-        self._show()
+        if self._every_s == EVERY_S:
+            self._show()
 
     def close(self) -> None:
         """End the view. Never raises; a second call does nothing."""
@@ -83,7 +88,7 @@ class ViewedHand(AdroitHand):
             self._process.wait(_END_S)
 
     def _show(self) -> None:
-        self._next_s = time.monotonic() + EVERY_S
+        self._next_s = time.monotonic() + self._every_s
         if self._pipe < 0:
             return
         snapshot = self.snapshot()
@@ -115,8 +120,11 @@ def _start(task: str, how: str) -> "tuple[subprocess.Popen[bytes], str]":
     elif kind == FILES:
         if not rest or not Path(rest).is_dir():
             raise ConfigError("sim.view", how, "'files:' and a directory that exists")
+    elif kind == DASHBOARD:
+        return _start_beside(task, how, rest)
     elif kind != WINDOW:
-        raise ConfigError("sim.view", how, "'page', 'page:PORT', 'window', 'files:DIRECTORY' or 'auto'")
+        expected = "'page', 'page:PORT', 'window', 'files:DIRECTORY', 'dashboard:RUN' or 'auto'"
+        raise ConfigError("sim.view", how, expected)
     environment = {**os.environ, "MUJOCO_GL": "glfw"} if kind == WINDOW else environment_that_draws()
     with tempfile.TemporaryFile() as words:
         process = subprocess.Popen(
@@ -139,3 +147,21 @@ def _start(task: str, how: str) -> "tuple[subprocess.Popen[bytes], str]":
         words.seek(0)
         said = words.read().decode(errors="replace").strip().splitlines()
     raise ChildError("view", "did not start", said[-1] if said else "")
+
+
+def _start_beside(task: str, how: str, run: str) -> "tuple[subprocess.Popen[bytes], str]":
+    """The process for the dashboard: nobody waits for it, and it tells by itself what it cannot do."""
+    if not run:
+        raise ConfigError("sim.view", how, "'dashboard:' and the directory of a run, such as dashboard:runs/mine")
+    directory = Path(run, "view")
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError("sim.view", how, "'dashboard:' and a directory that can be written in") from error
+    process = subprocess.Popen(
+        [sys.executable, "-m", "sim.spare_view", task, str(directory)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    return process, f"view: {directory / 'view.jpg'}, for the dashboard"

@@ -201,6 +201,14 @@ def test_a_change_of_code_rebuilds_the_last_layers_alone(file: str) -> None:
     assert ("ENTRYPOINT", json.dumps(list(compose_file.ENTRYPOINT))) in steps
 
 
+def test_the_steps_are_tried_with_the_arguments_of_compose() -> None:
+    for service in DATA["services"].values():
+        file, arguments = check_chroot.IMAGES.get(service["image"].rpartition(":")[2], (None, None))
+        if file is not None:
+            asked = {key: value for key, value in service["build"]["args"].items() if key not in ("BASE", "UID", "GID")}
+            assert (f"docker/{file}", arguments) == (service["build"]["dockerfile"], asked)
+
+
 def test_what_is_copied_is_let_into_the_build() -> None:
     let_in = {line[1:] for line in (DOCKER.parent / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     for file in ("Dockerfile.robot", "Dockerfile.learner", "Dockerfile.rosbridge"):

@@ -14,20 +14,28 @@ import pytest
 from numpy.typing import NDArray
 
 from rlpd_robot.errors import ChildError, ConfigError, NoRenderingError
+from sim import spare_view
 from sim import view as module
 from sim.view import ViewedHand
 from sim.view_process import Newest
 from tests.integration.running import free_ports
 
 
-@pytest.fixture
-def drawing(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="module")
+def environment() -> dict[str, str]:
     """Skip where nothing can draw."""
-    monkeypatch.delenv("MUJOCO_GL", raising=False)
-    try:
-        environment = module.environment_that_draws()
-    except NoRenderingError:
-        pytest.skip("no OpenGL on this machine")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MUJOCO_GL", raising=False)
+        try:
+            return module.environment_that_draws()
+        except NoRenderingError:
+            pytest.skip("no OpenGL on this machine")
+
+
+@pytest.fixture
+def drawing(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was found once, for the hand and the processes that it starts."""
+    monkeypatch.setenv("MUJOCO_GL", environment["MUJOCO_GL"])
     monkeypatch.setattr(module, "environment_that_draws", lambda: environment)
 
 
@@ -78,19 +86,53 @@ def test_a_page_shows_what_the_hand_does(drawing: None) -> None:
     hand.advance()
 
 
-def test_a_folder_gets_the_newest_picture(drawing: None, tmp_path: Path) -> None:
-    hand = ViewedHand("pen", f"files:{tmp_path}")
+def test_the_dashboard_gets_a_picture_and_the_hand_waits_for_nobody(drawing: None, tmp_path: Path) -> None:
+    hand = ViewedHand("pen", f"dashboard:{tmp_path}")
     try:
+        assert hand.where == f"view: {tmp_path}/view/view.jpg, for the dashboard"
+        sent = hand._next_s
+        hand.reset(0)
+        hand.advance()
+        assert hand._next_s == sent  # one every two seconds, whatever happens in between
         deadline = time.monotonic() + 60
-        while not (tmp_path / "view.jpg").exists():
+        while not (tmp_path / "view" / "view.jpg").exists():
             assert time.monotonic() < deadline
             time.sleep(0.02)  # between two looks
-        assert imageio.v3.imread(tmp_path / "view.jpg").shape == (360, 960, 3)
+        assert imageio.v3.imread(tmp_path / "view" / "view.jpg").shape == (360, 960, 3)
     finally:
         hand.close()
 
 
-@pytest.mark.parametrize("how", ["", "television", "page:x", "page:0", "page:70000", "files:", "files:/nowhere/at/all"])
+def test_a_machine_that_cannot_draw_has_a_dashboard_without_a_picture(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse() -> dict[str, str]:
+        raise NoRenderingError({"egl": "no libEGL"})
+
+    priority: list[int] = []
+    monkeypatch.setattr(spare_view, "environment_that_draws", refuse)
+    monkeypatch.setattr("os.nice", priority.append)
+    spare_view.main("pen", str(tmp_path))
+    assert capsys.readouterr().err.startswith(
+        "The dashboard shows no picture, because nothing here could draw it (egl: "
+    )
+    assert priority == [19]
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        "",
+        "television",
+        "page:x",
+        "page:0",
+        "page:70000",
+        "files:",
+        "files:/nowhere/at/all",
+        "dashboard:",
+        "dashboard:/proc/none",
+    ],
+)
 def test_another_view_is_refused(how: str) -> None:
     with pytest.raises(ConfigError, match=r"^Setting 'sim\.view' must be"):
         ViewedHand("pen", how)
