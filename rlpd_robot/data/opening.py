@@ -11,6 +11,7 @@ import zarr
 from numpy.typing import NDArray
 from zarr.storage import LocalStore
 
+from rlpd_robot.data.direct_store import DirectStore
 from rlpd_robot.data.layout import EPISODE_ENDS, MAX_CHUNK_BYTES, SAFETY, SCHEMA, SCHEMA_VERSION, SEAL, Column, columns
 from rlpd_robot.errors import RlpdRobotError, SpecError, SpecMismatchError, StoreError
 from rlpd_robot.spec import ProblemSpec
@@ -155,7 +156,7 @@ def _refuse_link(path: Path, part: Path) -> None:
 
 
 def _array(path: Path, files: LocalStore | None, column: Column) -> Any:
-    store = LocalStore(path, read_only=True) if files is None else files
+    store = DirectStore(path, read_only=True) if files is None else files
     for part in (path / column.key, path / column.key / "zarr.json"):
         _refuse_link(path, part)
     try:
