@@ -2,12 +2,13 @@
 complete.
 
 `StoreWriter` makes each episode durable by itself, at tens of milliseconds each. An import has its source to begin
-again from, so nothing needs to survive before all of it does.
+again from, so nothing needs to survive before all of it does. Rows are compressed and written in a thread.
 """
 
 import shutil
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -46,6 +47,7 @@ class BulkWriter:
         self._partial = self.path.resolve().with_name(f".{self.path.name}.{uuid.uuid4().hex}.partial")
         self._blocks: list[Rows] = []
         self._held = self._rows = self._episodes = 0
+        self._writing: Future[None] | None = None
         with ExitStack() as stack:
             stack.enter_context(exclusive(self.path, timeout_s=2.0))
             if something_at(self.path):
@@ -55,6 +57,7 @@ class BulkWriter:
             create_store(self._partial, problem, {})
             self._group = zarr.open_group(LocalStore(self._partial), mode="r+", zarr_format=3)
             self._arrays = {c.key: self._open(c.key) for c in columns(problem)}
+            self._pool = stack.enter_context(ThreadPoolExecutor(1))
             self._stack = stack.pop_all()
 
     def _open(self, key: str) -> Any:
@@ -78,26 +81,32 @@ class BulkWriter:
             self._flush()
 
     def _flush(self) -> None:
-        def write(key: str) -> None:
-            array = self._arrays[key]
-            start = self._episodes if key.startswith("meta/") else self._rows
-            values = np.concatenate([block[key] for block in self._blocks])
-            array.resize((start + len(values), *array.shape[1:]))
-            array[start:] = values
-
-        if not self._blocks:
-            return
-        try:
-            for key in self._arrays:
-                write(key)
-        except OSError as error:
-            raise self._refused(error) from error
+        """Have what is held written, beside whatever makes the next of it."""
+        self._wait()
+        if self._blocks:
+            self._writing = self._pool.submit(self._write, self._blocks, self._rows, self._episodes)
         self._rows += self._held
         self._episodes += len(self._blocks)
         self._blocks, self._held = [], 0
 
+    def _wait(self) -> None:
+        writing, self._writing = self._writing, None
+        try:
+            if writing is not None:
+                writing.result()
+        except OSError as error:
+            raise self._refused(error) from error
+
+    def _write(self, blocks: Sequence[Rows], rows: int, episodes: int) -> None:
+        for key, array in self._arrays.items():
+            start = episodes if key.startswith("meta/") else rows
+            values = np.concatenate([block[key] for block in blocks])
+            array.resize((start + len(values), *array.shape[1:]))
+            array[start:] = values
+
     def _write_long(self, episode: Segment) -> None:
         """One that is not held a second time."""
+        self._wait()
         n, start = len(episode), self._rows
         try:
             for column in data_columns(self._problem):
@@ -127,6 +136,7 @@ class BulkWriter:
             StoreError: the disk refused.
         """
         self._flush()
+        self._wait()
         try:
             self._group.attrs.update({**attributes, "committed_episodes": self._episodes})
             sync_tree(self._partial)

@@ -7,14 +7,14 @@ import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import yaml  # type: ignore[import-untyped]
 
 from rlpd_robot.data.importers.mcap_chunks import check_chunks
-from rlpd_robot.data.importers.resample import Group, Resampler
+from rlpd_robot.data.importers.message_windows import MessageWindows
+from rlpd_robot.data.importers.resample import Resampler, Window
 from rlpd_robot.data.importers.source import Notes, SourceEpisode, SourceOptions
 from rlpd_robot.data.importers.topic_map import TopicMap
 from rlpd_robot.errors import ConfigError, ImportSourceError, MissingPackageError, RlpdRobotError
@@ -45,19 +45,17 @@ class RosbagImporter:
             prefix = f"{bag.name}, " if len(bags) > 1 else ""
             resampler = Resampler(bag, self._topics, self._period_s, self.notes)
             with _reader(bag) as reader:
-                groups = self._groups(bag, reader)
-                yield from resampler.episodes(groups, prefix)
+                yield from resampler.episodes(self._windows(bag, reader), prefix)
 
-    def _groups(self, bag: Path, reader: Any) -> Iterator[Group]:
-        """Messages of the mapped topics; of several on a topic at one time the last."""
+    def _windows(self, bag: Path, reader: Any) -> Iterator[Window]:
+        """Messages of the mapped topics, some thousands at once."""
         wanted = [c for c in reader.connections if c.topic in self._topics.topics]
         absent = sorted(self._topics.topics - {c.topic for c in wanted})
         if absent:
             known = ", ".join(sorted({c.topic for c in reader.connections})) or "(none)"
             raise ImportSourceError(bag, f"it has no topic {absent[0]!r}", f"topics out of {known}")
-        read = _typestore(bag, wanted).deserialize_cdr
-        for stamp_ns, group in groupby(_messages(bag, reader, wanted), lambda message: message[1]):
-            yield stamp_ns, {c.topic: read(data, c.msgtype) for c, _, data in group}
+        windows = MessageWindows(bag, self._topics, _typestore(bag, wanted))
+        yield from windows.windows(reader.messages(connections=wanted))
 
 
 def recordings(path: Path) -> list[Path]:
@@ -173,7 +171,3 @@ def _texts(value: Any) -> Iterator[str]:
     elif isinstance(value, list | tuple):
         for entry in value:
             yield from _texts(entry)
-
-
-def _messages(bag: Path, reader: Any, connections: list[Any]) -> Iterator[tuple[Any, int, bytes]]:
-    yield from reader.messages(connections=connections)

@@ -151,12 +151,21 @@ def numbers_of(path: Path, message: Any, part: Part) -> NDArray[np.float64]:
         found = np.array(_flat(path, value, part), np.float64)
     if not part.joints:
         return found
-    names = list(_value(path, message, Part(part.topic, "name")))
+    names = names_of(path, message, part)
     absent = [joint for joint in part.joints if joint not in names[: len(found)]]
     if absent:
         known = ", ".join(map(str, names[:50])) or "(none)"
         raise ImportSourceError(path, f"topic {part.topic!r} has no joint {absent[0]!r}", f"one of {known}")
     return found[[names.index(joint) for joint in part.joints]]
+
+
+def names_of(path: Path, message: Any, part: Part) -> list[Any]:
+    """Whose the entries of a message are, in their order.
+
+    Raises:
+        ImportSourceError: it has no field `name`.
+    """
+    return list(_value(path, message, Part(part.topic, "name")))
 
 
 def text_of(path: Path, message: Any, part: Part) -> str:

@@ -10,6 +10,7 @@ import pytest
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
+from rlpd_robot.data.importers import message_windows, resample
 from rlpd_robot.data.importers.source import SourceOptions
 from rlpd_robot.errors import ConfigError, ImportSourceError
 from rlpd_robot.spec import Field, ProblemSpec, RobotSpec
@@ -154,6 +155,25 @@ def test_episodes_by_events(tmp_path: Path) -> None:
     assert [(len(e), e.ending) for e in read] == [(2, "terminated"), (2, "truncated")]
     assert read[0].observations[:, 0] == pytest.approx([0.06, 0.215, 0.315])
     assert report.endings == {"terminated": 1, "truncated": 1}
+
+
+def test_how_many_messages_are_taken_at_once_makes_no_difference(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = [(130, "/episode", "go"), (255, "/episode", "stop"), (260, "/episode", "go")]
+    messages = sorted([*PLAIN, *(joints(t, t / 1000) for t in range(341, 900, 7)), *events], key=lambda m: m[0])
+    write_bag(tmp_path / "bag", messages)
+    whole, report = read_bag(tmp_path / "bag", {**TOPICS, "episode": EVENTS}, "whole.zarr")
+    monkeypatch.setattr(message_windows, "_WINDOW_BYTES", 0)
+    monkeypatch.setattr(resample, "_STEPS_BYTES", 1)
+    parts, again = read_bag(tmp_path / "bag", {**TOPICS, "episode": EVENTS}, "parts.zarr")
+    assert [len(e) for e in whole] == [1, 6]
+    assert again.notes == report.notes
+    for a, b in zip(whole, parts, strict=True):
+        assert np.array_equal(a.observations, b.observations)
+        assert np.array_equal(a.actions, b.actions)
+        assert np.array_equal(a.stamps_s, b.stamps_s)
+        assert a.ending == b.ending
 
 
 def test_a_silent_sensor_cuts_the_episode(tmp_path: Path) -> None:
