@@ -2,45 +2,32 @@
 
 import hashlib
 import importlib.util
+import os
 import re
-import shlex
 import shutil
 import tomllib
+from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
-from rlpd_robot import cli
+from rlpd_robot import cli, config
 from rlpd_robot.data.demo_store import DemoStore, StoreWriter
 from rlpd_robot.data.edits import HIDE, edit_store
 from rlpd_robot.data.validate import validate
 from rlpd_robot.run.logs import LogWords
 from rlpd_robot.wire import messages
+from tests.documents import PAGES, ROOT, Line, commands
 
-ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "demos").glob("*/README.md")), *sorted((ROOT / "docs").glob("*.md"))]
 STORES = sorted((ROOT / "demos").glob("*/demos.zarr"))
-
-
-def commands(page: Path) -> list[list[str]]:
-    """The `rlpd-robot` and `make` lines of a page's shell blocks, comments and trailing & cut off, as words."""
-    found = []
-    for block in re.findall(r"```sh\n(.*?)```", page.read_text(), re.DOTALL):
-        for line in re.sub(r"\\\n\s*", "", block).splitlines():
-            words = shlex.split(line, comments=True)
-            if words and words[0] in ("rlpd-robot", "make"):
-                found.append([word for word in words if word != "&"])
-    return found
-
-
-COMMANDS = dict.fromkeys(tuple(words) for page in PAGES for words in commands(page))  # one on several pages: once
-CASES = [pytest.param(list(words), id=" ".join(words)) for words in COMMANDS]
+COMMANDS = {(line.words, *line.environment.items()): line for line in commands()}  # one on several pages: once
+CASES = [pytest.param(line, id=" ".join(line.words)) for line in COMMANDS.values()]
 
 
 def test_there_are_commands_to_try() -> None:
-    assert ["make", "run"] in [case.values[0] for case in CASES]
+    assert ("make", "run") in [case.values[0].words for case in CASES]
     assert len(CASES) > 8
 
 
@@ -51,8 +38,9 @@ NEEDS_MORE = ("collect", "import", "replay", "show")
 @pytest.fixture
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The repository's demonstrations, and two stores of one's own, of which the first has hidden episodes."""
-    (tmp_path / "demos").symlink_to(ROOT / "demos")
-    for name in ("mine.zarr", "other.zarr"):
+    for name in ("demos", "docs"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    for name in ("mine.zarr", "other.zarr", "motion.zarr"):
         shutil.copytree(ROOT / "demos/adroit_pen/demos.zarr", tmp_path / name)
     edit_store(tmp_path / "mine.zarr", HIDE, [7, 9], "slipped")
     monkeypatch.chdir(tmp_path)
@@ -65,20 +53,49 @@ def record_another(path: Path, like: Path) -> None:
         writer.append(replace(store.episode(0), boot="another"))
 
 
-@pytest.mark.usefixtures("workplace")
-@pytest.mark.parametrize("words", CASES)
-def test_a_documented_command_is_one(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    if words[0] == "make":
-        assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    elif words[1] == "logs":
-        assert LogWords.of(words[2:]) is not None
-    elif words[1] == "demos" and words[2] not in NEEDS_MORE:
+@pytest.fixture(scope="module")
+def composed() -> Iterator[None]:
+    """Many commands compose the same settings: once is enough."""
+    known: dict[object, object] = {}
+    load = config.load
+
+    def load_once(root: str, words: Sequence[str] = ()) -> object:
+        key = (root, *words, os.environ.get("RLPD_ROBOT_CONFIGS"))
+        if key not in known:
+            known[key] = load(root, words)
+        return known[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(config, "load", load_once)
+        yield
+
+
+@pytest.mark.usefixtures("workplace", "composed")
+@pytest.mark.parametrize("line", CASES)
+def test_a_documented_command_is_one(
+    line: Line, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    program, verb, *rest = *line.words, ""
+    words = list(line.words[1:])
+    for name, value in line.environment.items():
+        monkeypatch.setenv(name, value)
+    if program == "make":
+        assert re.search(rf"^{verb}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    elif verb == "logs":
+        assert LogWords.of(words[1:]) is not None
+    elif verb == "demos" and rest[0] not in NEEDS_MORE:
         if "corrections.zarr" in words:
             record_another(Path("corrections.zarr"), like=Path("mine.zarr"))
-        assert cli.main(words[1:]) == 0
+        assert cli.main(words) == 0
     else:
-        assert cli.main([*words[1:], "--cfg"]) == 0
+        assert cli.main([*words, "--cfg"]) == 0
         assert "agent:" in capsys.readouterr().out
+
+
+def test_a_verb_within_a_sentence_is_one() -> None:
+    named = {verb for page in PAGES for verb in re.findall(r"`rlpd-robot ([a-z-]+)", page.read_text())}
+    assert named
+    assert not named - set(cli.VERBS)
 
 
 @pytest.mark.parametrize("link", [pytest.param(p, id=p.parent.name + "/" + p.name) for p in PAGES])

@@ -48,7 +48,7 @@ def status(words: list[str]) -> int:
     if "--cfg" in words:
         from rlpd_robot.config import load
 
-        return show(load("actor", [word for word in words if "=" in word])[1])
+        return show(load("actor", [word for word in words if "=" in word and not word.startswith("-")])[1])
     return run_status(words, load_settings)
 
 
