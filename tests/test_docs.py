@@ -1,6 +1,7 @@
 """Every block of the documents is run by a test, or says why not; those that no other test has are run here."""
 
 import json
+import re
 import sys
 import time
 from pathlib import Path
@@ -12,7 +13,10 @@ import pytest
 import yaml
 import zmq
 
+from rlpd_robot.data.demo_store import DemoStore
 from rlpd_robot.data.importers.topic_map import TopicMap
+from rlpd_robot.data.layout import META_COLUMNS, data_columns
+from rlpd_robot.robot.rosbridge.settings import Step, parse_list
 from rlpd_robot.robot.teleop.axes import AxisMap
 from rlpd_robot.robot.teleop.source import Following, Resting, TeleopSource
 from rlpd_robot.run.conversion_settings import ImportSettings
@@ -20,7 +24,7 @@ from rlpd_robot.run.demos_import import problem_of_settings
 from rlpd_robot.run.keys import run_keys
 from rlpd_robot.spec import Field, RobotSpec
 from rlpd_robot.types import RobotState
-from tests.documents import ALL, NOT_RUN, OURS, ROOT, TESTED, Block, block_of, lines
+from tests.documents import ALL, NOT_RUN, OURS, PAGES, ROOT, TESTED, Block, block_of, lines
 
 COMMANDS = (*OURS, "python", "pip", "sudo", "docker", "cd", "export", "ros2", "systemctl", "ssh")
 
@@ -40,6 +44,31 @@ def test_a_block_is_run_or_says_why_not(block: Block) -> None:
         assert block.mark == "", f"{block}: what is {block.mark!r}?"
         assert block.language == "text", f"{block}: nobody reads it; mark it with '<!-- {TESTED}file -->'"
         assert not [line for line in block.text.splitlines() if line.split(" ")[0] in COMMANDS], f"{block}: it is sh"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.parent.name + "/" + page.name)
+def test_no_block_hides_in_an_indentation(page: Path) -> None:
+    outside = re.sub(r"^ *```.*?^ *```$", "", page.read_text(), flags=re.M | re.S)
+    assert re.findall(r"^ {4,}\S.*", outside, re.M) == []
+
+
+def test_the_arrays_of_a_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (ROOT / "docs" / "stores.md").read_text()
+    store = DemoStore.open(ROOT / "demos" / "adroit_pen" / "demos.zarr")
+    columns = {column.key for column in (*data_columns(store.problem), *META_COLUMNS)}
+    rows = re.findall(r"^\| (`(?:data|meta)/.*?) \|", page.partition("## On the disk")[2], re.M)
+    assert {key for row in rows for key in re.findall(r"`(\S+?)`", row)} == columns
+    (tmp_path / "mine.zarr").symlink_to(ROOT / "demos" / "adroit_pen" / "demos.zarr")
+    monkeypatch.chdir(tmp_path)
+    known: dict[str, Any] = {}
+    exec(block_of("stores.md", "import zarr"), known)
+    assert np.array_equal(known["observations"], store.episode(3).observations)
+    assert np.array_equal(known["actions"], store.episode(3).actions)
+
+
+def test_the_steps_of_a_reset_through_ros() -> None:
+    steps = parse_list(Step, yaml.safe_load(block_of("rosbridge.md", "- call:")), "reset")
+    assert [kind for step in steps for kind in vars(step) if vars(step)[kind]] == ["call", "say", "switch", "home"]
 
 
 def test_the_files_of_an_import(tmp_path: Path) -> None:
