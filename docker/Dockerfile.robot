@@ -3,7 +3,7 @@
 ARG BASE=debian:bookworm-slim
 FROM ${BASE}
 
-# PACKAGES: Debian's, for what an extra leans on; libegl1 draws the stand-in, libhidapi-hidraw0 reads a SpaceMouse.
+# PACKAGES: Debian's, for what an extra leans on; libosmesa6 draws the stand-in, libhidapi-hidraw0 reads a SpaceMouse.
 ARG PACKAGES=""
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends ca-certificates python3 python3-venv ${PACKAGES} \

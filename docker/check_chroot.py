@@ -23,7 +23,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).parents[1]
 IMAGES: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "robot": ("Dockerfile.robot", {"EXTRAS": "ros"}),
-    "sim": ("Dockerfile.robot", {"PACKAGES": "libegl1 libgl1-mesa-dri", "EXTRAS": "sim"}),
+    "sim": ("Dockerfile.robot", {"PACKAGES": "libosmesa6", "EXTRAS": "sim"}),
     "learner-cpu": ("Dockerfile.learner", {"EXTRAS": "learner"}),
     "learner": ("Dockerfile.learner", {"EXTRAS": "cuda"}),
 }

@@ -140,8 +140,8 @@ class NoRenderingError(RlpdRobotError, RuntimeError):
     def __init__(self, tried: Mapping[str, str]) -> None:
         reasons = "; ".join(f"{backend}: {reason}" for backend, reason in tried.items())
         super().__init__(
-            f"No video was made, because nothing here could draw it ({reasons}). Install libegl1 or libosmesa6, "
-            "or set MUJOCO_GL to a backend that works."
+            f"No video was made, because nothing here could draw it ({reasons}). Install libosmesa6, "
+            "or for a GPU libegl1 with libopengl0, or set MUJOCO_GL to a backend that works."
         )
 
 

@@ -42,8 +42,8 @@ class ViewedHand(AdroitHand):
         task: see `AdroitHand`.
         how: "page" or "page:PORT" (a page at http://127.0.0.1:PORT/), "window" (MuJoCo's viewer; wants a display),
             "files:DIRECTORY" (the newest picture as view.jpg), "auto" (a window where there is a display, else a
-            page), or "dashboard:RUN" (a picture every two seconds as view/view.jpg in a run's directory, drawn with
-            what the machine has to spare; where nothing can draw it says so, and the hand goes on).
+            page), or "dashboard:RUN" (a picture every two seconds as view/view.jpg in a run's directory, once there is
+            one, drawn with what the machine has to spare; where nothing can draw it says so, and the hand goes on).
         twin, randomize: see `AdroitHand`.
 
     Raises:
@@ -154,10 +154,6 @@ def _start_beside(task: str, how: str, run: str) -> "tuple[subprocess.Popen[byte
     if not run:
         raise ConfigError("sim.view", how, "'dashboard:' and the directory of a run, such as dashboard:runs/mine")
     directory = Path(run, "view")
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError("sim.view", how, "'dashboard:' and a directory that can be written in") from error
     process = subprocess.Popen(
         [sys.executable, "-m", "sim.spare_view", task, str(directory)],
         stdin=subprocess.PIPE,

@@ -204,7 +204,8 @@ def main(task: str, kind: str, where: str) -> None:
             continue
         picture = painter.paint(shot)
         pictures.put(picture)
-        if kind == FILES:
+        if kind == FILES and path.parent.parent.is_dir():  # a run that is there; making it is not for its stand-in
+            path.parent.mkdir(exist_ok=True)
             partial = path.with_name(".view.jpg.partial")
             partial.write_bytes(picture)
             os.replace(partial, path)

@@ -71,7 +71,7 @@ def test_no_opengl_is_one_sentence_and_no_file(
         driver.save(tmp_path / "door.mp4")
     sentence = str(caught.value)
     assert sentence.startswith("No video was made, because nothing here could draw it (disable: ")
-    assert sentence.endswith("Install libegl1 or libosmesa6, or set MUJOCO_GL to a backend that works.")
+    assert sentence.endswith("or for a GPU libegl1 with libopengl0, or set MUJOCO_GL to a backend that works.")
     assert "\n" not in sentence
     assert not list(tmp_path.iterdir())
 
