@@ -13,6 +13,7 @@ from rlpd_robot.run.conversion_settings import ExportSettings, ImportSettings
 from rlpd_robot.run.demos_edit import HideSettings
 from rlpd_robot.run.demos_rewrite import RewriteSettings
 from rlpd_robot.run.experiment.settings import StudySettings
+from rlpd_robot.run.learner_settings import MeshSettings
 from rlpd_robot.run.replay.settings import ReplaySettings
 from rlpd_robot.run.robot_init.settings import InitSettings
 from rlpd_robot.run.settings import RobotSettings, Settings
@@ -47,6 +48,7 @@ def page() -> str:
     parts = [HEAD, "## Files to choose from\n", _choices(), "## Keys\n", _section("", Settings, only=_PLAIN_KEYS)]
     groups = {"robot": RobotSettings, "safety": SafetySettings, **config._GROUPS, "study": StudySettings}
     parts += [_section(name, cls) for name, cls in groups.items()]
+    parts.append(_section("learner.mesh", MeshSettings))
     parts += [_section("sim", config._SimSchema), _section("sim.faults", config._FaultsSchema)]
     parts.append("## Keys without a group in front\n")
     parts += [_section("", cls, title) for title, cls in PLAIN.items()]

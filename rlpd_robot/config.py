@@ -46,12 +46,12 @@ from rlpd_robot.run.dashboard.settings import DashboardSettings
 from rlpd_robot.run.doctor.settings import DoctorSettings
 from rlpd_robot.run.dry_run.settings import DryRunSettings
 from rlpd_robot.run.experiment.settings import StudySettings
+from rlpd_robot.run.learner_settings import LearnerSettings
 from rlpd_robot.run.record_settings import RecordSettings
 from rlpd_robot.run.settings import (
     ActorSettings,
     CollectSettings,
     EvalSettings,
-    LearnerSettings,
     Recipe,
     RobotSettings,
     RunSettings,
@@ -174,12 +174,20 @@ def _schema(cls: type[Any], **types: Any) -> Any:
 
     `types` are those of attributes whose own are unknown to OmegaConf.
     """
-    twin = make_dataclass(f"{cls.__name__}Schema", [(f.name, types.get(f.name, f.type), _open(f)) for f in fields(cls)])
-    return field(default_factory=twin)
+    columns = [(f.name, types.get(f.name, Any if _group_in(f) else f.type), _open(f)) for f in fields(cls)]
+    return field(default_factory=make_dataclass(f"{cls.__name__}Schema", columns))
+
+
+def _group_in(one: Field[Any]) -> type[Any] | None:
+    """The settings class of a group within a group."""
+    factory = one.default_factory
+    return factory if isinstance(factory, type) and dataclasses.is_dataclass(factory) else None
 
 
 def _open(one: Field[Any]) -> Any:
     """A default of its own for each schema."""
+    if (inner := _group_in(one)) is not None:
+        return _schema(inner)
     if one.default_factory is not dataclasses.MISSING:
         return field(default_factory=one.default_factory)
     if isinstance(one.default, tuple):
@@ -357,16 +365,17 @@ def _recipe_or_none(key: str, value: Any) -> Recipe | None:
     return value
 
 
-def _make(cls: type[Any], name: str, data: Mapping[str, Any]) -> Any:
-    """One frozen dataclass of settings; a key that was forced in by + is refused here."""
-    values = data[name]
+def _make(cls: type[Any], name: str, data: Mapping[str, Any], key: str = "") -> Any:
+    """One frozen dataclass of settings, `data[key or name]`; a key that was forced in by + is refused here."""
+    values = data[key or name]
     known = [f.name for f in fields(cls)]
     if not isinstance(values, Mapping):
         raise ConfigError(name, values, f"a group of the keys {', '.join(known)}")
-    for key in values:
-        if key not in known:
-            raise _unknown(f"{name}.{key}", known)
-    return cls(**values)
+    for given in values:
+        if given not in known:
+            raise _unknown(f"{name}.{given}", known)
+    inner = {f.name: group for f in fields(cls) if (group := _group_in(f)) is not None}
+    return cls(**{**values, **{key: _make(group, f"{name}.{key}", values, key) for key, group in inner.items()}})
 
 
 def _unknown(key: str, known: Iterable[object]) -> ConfigError:

@@ -111,10 +111,16 @@ def test_a_robots_driver_is_at_its_link(group: str, choice: str) -> None:
 def test_every_key_of_the_settings_may_be_set() -> None:
     settings, _ = load(
         "train",
-        ["run.env_steps=7", "actor.greedy_every=3", "learner.publish_every=9", "eval.film=false", "agent.utd=2"],
+        [
+            "run.env_steps=7",
+            "actor.greedy_every=3",
+            "learner.publish_every=9",
+            "eval.film=false",
+            "learner.mesh.data=2",
+        ],
     )
     assert (settings.run.env_steps, settings.actor.greedy_every, settings.learner.publish_every) == (7, 3, 9)
-    assert (settings.eval.film, settings.agent.utd) == (False, 2)
+    assert (settings.eval.film, settings.learner.mesh.data, settings.learner.mesh.ensemble) == (False, 2, 1)
 
 
 @pytest.mark.parametrize(

@@ -78,16 +78,25 @@ def add(ring: Ring, rows: Batch, chunk: int = 256) -> Ring:
 
 def draw(ring: Ring, key: jax.Array, count: int) -> Batch:
     """`count` rows, uniform with replacement. Inside a jit; an empty ring gives its zero row."""
-    index = jax.random.randint(key, (count,), 0, jnp.maximum(ring.size, 1))
+    index = draw_index(key, ring.size, count)
     return Batch(*(column[index] for column in ring.rows))
 
 
-def draw_symmetric(demos: Ring, live: Ring, key: jax.Array, batch_size: int, demo_rows: int) -> Batch:
-    """One minibatch [B] with exactly `demo_rows` demonstration rows (RLPD, section 4.1), the others live."""
+def draw_index(key: jax.Array, size: jax.Array, count: int) -> jax.Array:
+    """[count] int32, the slots that `draw` takes from a ring with `size` rows filled."""
+    return jax.random.randint(key, (count,), 0, jnp.maximum(size, 1))
+
+
+def draw_symmetric(demos: Ring, live: Ring | Batch, key: jax.Array, batch_size: int, demo_rows: int) -> Batch:
+    """One minibatch [B] with exactly `demo_rows` demonstration rows (RLPD, section 4.1), the others live.
+
+    `live` may be the drawn rows [B - demo_rows] themselves, where the ring is in the host's memory.
+    """
     demo_key, live_key = jax.random.split(key)
-    if demo_rows == 0:
-        return draw(live, live_key, batch_size)
     if demo_rows == batch_size:
         return draw(demos, demo_key, batch_size)
-    halves = draw(demos, demo_key, demo_rows), draw(live, live_key, batch_size - demo_rows)
+    drawn = draw(live, live_key, batch_size - demo_rows) if isinstance(live, Ring) else live
+    if demo_rows == 0:
+        return drawn
+    halves = draw(demos, demo_key, demo_rows), drawn
     return Batch(*(jnp.concatenate(columns) for columns in zip(*halves, strict=True)))

@@ -12,6 +12,7 @@ import optax
 
 from rlpd_robot.agent.config import AgentConfig
 from rlpd_robot.agent.distributions import sample_and_log_prob
+from rlpd_robot.agent.layout import ONE_DEVICE, Layout
 from rlpd_robot.agent.losses import (
     Metrics,
     actor_loss,
@@ -21,7 +22,7 @@ from rlpd_robot.agent.losses import (
     temperature_loss,
 )
 from rlpd_robot.agent.networks import Params, act
-from rlpd_robot.agent.ring import Ring, draw, draw_symmetric
+from rlpd_robot.agent.ring import Ring, draw, draw_index, draw_symmetric
 from rlpd_robot.agent.state import AgentState, make_optimisers
 from rlpd_robot.types import Batch
 
@@ -99,29 +100,53 @@ def update(
     return state, jax.tree.map(jnp.mean, metrics) | actor_metrics
 
 
-@partial(jax.jit, static_argnums=(4, 5), donate_argnums=0)
+@partial(jax.jit, static_argnums=(4, 5, 7), donate_argnums=0)
 def update_from_rings(
     state: AgentState,
     demos: Ring,
-    live: Ring,
+    live: Ring | Batch,
     clone_weight: jax.Array | float,
     config: AgentConfig,
     demo_rows: int,
     value_weight: jax.Array | float = 1.0,
+    layout: Layout = ONE_DEVICE,
 ) -> tuple[AgentState, Metrics]:
-    """As `update`, each minibatch drawn on the device with exactly `demo_rows` demonstration rows."""
+    """As `update`, each minibatch drawn on the device with exactly `demo_rows` demonstration rows.
 
-    def draw_and_step(carry: tuple[AgentState, Batch], _: None) -> tuple[tuple[AgentState, Batch], Metrics]:
+    `live` may be rows [U, B - demo_rows] instead, which `live_slots` has drawn from a ring in the host's memory: with
+    the state's key, the result is the same.
+    """
+    drawn = None if isinstance(live, Ring) else live
+
+    def draw_and_step(carry: tuple[AgentState, Batch], rows: Batch | None) -> tuple[tuple[AgentState, Batch], Metrics]:
         state, _unused = carry
         key, draw_key = jax.random.split(state.key)
-        batch = draw_symmetric(demos, live, draw_key, config.batch_size, demo_rows)
+        batch = draw_symmetric(demos, live if rows is None else rows, draw_key, config.batch_size, demo_rows)
+        batch = layout.divide(batch)
         state, metrics = critic_step(config, state._replace(key=key), batch)
-        return (state, batch), metrics
+        return (layout.keep_state(state), batch), metrics
 
-    empty: Any = jax.tree.map(lambda c: jnp.zeros((config.batch_size, *c.shape[1:]), c.dtype), live.rows)
-    (state, last), metrics = jax.lax.scan(draw_and_step, (state, empty), None, length=config.utd)
+    empty: Any = jax.tree.map(lambda c: jnp.zeros((config.batch_size, *c.shape[1:]), c.dtype), demos.rows)
+    (state, last), metrics = jax.lax.scan(draw_and_step, (state, layout.divide(empty)), drawn, length=config.utd)
     state, actor_metrics = actor_step(config, state, last, clone_weight, value_weight)
-    return state, jax.tree.map(jnp.mean, metrics) | actor_metrics
+    return layout.keep_state(state), jax.tree.map(jnp.mean, metrics) | actor_metrics
+
+
+@partial(jax.jit, static_argnums=(2, 3))
+def live_slots(key: jax.Array, size: jax.Array, config: AgentConfig, demo_rows: int) -> tuple[jax.Array, jax.Array]:
+    """The slots [U, B - demo_rows] of the live ring that the next super-step draws, and the key it leaves behind.
+
+    It follows the key through `update_from_rings`, `critic_step` and `actor_step`, so that minibatches can be fetched
+    while the super-step before is still under way.
+    """
+
+    def one(key: jax.Array, _: None) -> tuple[jax.Array, jax.Array]:
+        key, draw_key = jax.random.split(key)
+        _, live_key = jax.random.split(draw_key)
+        return jax.random.split(key, 3)[0], draw_index(live_key, size, config.batch_size - demo_rows)
+
+    key, slots = jax.lax.scan(one, key, None, length=config.utd)
+    return slots, jax.random.split(key)[0]
 
 
 @partial(jax.jit, donate_argnums=0)

@@ -16,6 +16,7 @@ from rlpd_robot.run.checkpointer import Checkpointer
 from rlpd_robot.run.compile_cache import use_compile_cache
 from rlpd_robot.run.consumed import Rows
 from rlpd_robot.run.course import Course
+from rlpd_robot.run.devices import make_layout
 from rlpd_robot.run.diagnostics.monitor import Monitor
 from rlpd_robot.run.directory import make_directory, refuse_existing
 from rlpd_robot.run.learner_record import LearnerRecord
@@ -70,6 +71,7 @@ class Learner:
     def __init__(self, settings: Settings, config_text: str, stop: threading.Event) -> None:
         self._settings, self._stop, self._directory = settings, stop, settings.run.directory
         self._pulse = pulse()
+        self._layout = make_layout(settings.learner.mesh)
         self._pulse.beat("reading demonstrations", _COMPILE_S)
         self._config_text = config_text
         store = open_demos(settings)
@@ -207,7 +209,11 @@ class Learner:
         run = self._settings.run
         writer = self._resources.enter_context(StoreWriter(self._directory / LIVE, problem))
         self._live = LiveStore(writer, writer.next_sequences, self._on_episode)
-        trainer = Trainer(self._settings.agent, problem, self._demos, run.seed)
+        trainer = Trainer(
+            self._settings.agent, problem, self._demos, run.seed, self._layout, self._settings.learner.ring
+        )
+        self._resources.callback(trainer.close)
+        say(f"{trainer.ring_place}; learns on {self._layout.described}")
         if self._settings.learner.diagnose_share:
             self._record.monitor = Monitor(self._settings.agent, self._demos, self._settings.learner.diagnose_share)
         every = self._settings.learner.publish_every

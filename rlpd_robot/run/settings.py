@@ -26,6 +26,7 @@ from rlpd_robot.run.dashboard.settings import DashboardSettings
 from rlpd_robot.run.doctor.settings import DoctorSettings
 from rlpd_robot.run.dry_run.settings import DryRunSettings
 from rlpd_robot.run.experiment.settings import StudySettings
+from rlpd_robot.run.learner_settings import LearnerSettings
 from rlpd_robot.run.realtime import MAX_PRIORITY
 from rlpd_robot.run.record_settings import RecordSettings
 from rlpd_robot.run.supervise_settings import SuperviseSettings
@@ -108,44 +109,6 @@ class ActorSettings:
     def late(self) -> Deadline:
         """When an action is late, and what is sent then."""
         return Deadline(self.deadline_miss, self.deadline)
-
-
-@dataclass(frozen=True)
-class LearnerSettings:
-    """The learner's side.
-
-    Attributes:
-        publish_every: transitions trained on between two published policies; in lock-step also the leave given to the
-            actor at a time.
-        metrics_s: time between two rows of metrics [s].
-        checkpoint_every: transitions between two checkpoints; 0: only at the end.
-        checkpoints_kept: newest checkpoints that stay on disk.
-        nice: how far to let other processes go first, 0 to 19; `train` says 10 where a robot moves by the wall clock.
-        diagnose_share: of the learner's time that may go into looking why it does not learn [0..0.5]; 0: none.
-        compile_cache: where compiled programs are kept for the next start: auto (a folder of this user), none, or a
-            folder.
-    """
-
-    publish_every: int = 50
-    metrics_s: float = 1.0
-    checkpoint_every: int = 2000
-    checkpoints_kept: int = 3
-    nice: int = 0
-    diagnose_share: float = 0.01
-    compile_cache: str = "auto"
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.nice <= 19:
-            raise ConfigError("learner.nice", self.nice, "between 0 and 19")
-        at_least("learner.publish_every", self.publish_every, 1)
-        at_least("learner.checkpoint_every", self.checkpoint_every, 0)
-        at_least("learner.checkpoints_kept", self.checkpoints_kept, 1)
-        if not self.metrics_s > 0:
-            raise ConfigError("learner.metrics_s", self.metrics_s, "above 0")
-        if not 0 <= self.diagnose_share <= 0.5:
-            raise ConfigError("learner.diagnose_share", self.diagnose_share, "between 0 and 0.5")
-        if not self.compile_cache:
-            raise ConfigError("learner.compile_cache", self.compile_cache, "auto, none or a folder")
 
 
 @dataclass(frozen=True)
@@ -313,6 +276,7 @@ class Settings:
             if address.startswith("tcp://") and address.rpartition(":")[2] in ("*", "0"):
                 raise ConfigError(f"link.{key}", address, "an address with a port that the other side can know")
             self.security.check(f"link.{key}", address)
+        self.learner.mesh.check(self.agent)
 
     @property
     def security(self) -> Security:

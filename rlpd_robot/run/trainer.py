@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from rlpd_robot.agent.config import AgentConfig
 from rlpd_robot.agent.export import export_actor
+from rlpd_robot.agent.layout import ONE_DEVICE, Layout
 from rlpd_robot.agent.networks import Params
 from rlpd_robot.agent.ring import add, make_ring
 from rlpd_robot.agent.state import AgentState, init_state
@@ -18,6 +19,7 @@ from rlpd_robot.agent.update import CLONE_STEPS, average, clone, update_from_rin
 from rlpd_robot.data.digest import rows_digest
 from rlpd_robot.errors import ConfigError, DataError
 from rlpd_robot.run.budget import UpdateBudget
+from rlpd_robot.run.live_ring import make_live_ring
 from rlpd_robot.spec import ProblemSpec
 from rlpd_robot.types import Batch, PolicySnapshot
 
@@ -49,12 +51,25 @@ class Trainer:
         problem: what the robot and task look like.
         demos: prior data [N], or none.
         seed: of everything random here.
+        layout: over which devices.
+        ring: where live transitions are held: auto, device or host.
+
+    Attributes:
+        ring_place: a sentence that says where they are.
 
     Raises:
-        ConfigError: the settings need prior data and there is none.
+        ConfigError: the settings need prior data and there is none, or the device has no room for the ring.
     """
 
-    def __init__(self, config: AgentConfig, problem: ProblemSpec, demos: Batch | None, seed: int) -> None:
+    def __init__(
+        self,
+        config: AgentConfig,
+        problem: ProblemSpec,
+        demos: Batch | None,
+        seed: int,
+        layout: Layout = ONE_DEVICE,
+        ring: str = "auto",
+    ) -> None:
         if demos is None and config.needs_demos:
             raise ConfigError("run.demos", None, "a demonstration store, since these agent settings use prior data")
         self.config = config
@@ -64,11 +79,12 @@ class Trainer:
         self.demo_rows = 0 if demos is None else len(demos.reward)
         self._metrics: dict[str, jax.Array] = {}
         o, a = problem.observation_size, problem.action_size
-        self.state: AgentState = init_state(config, o, a, seed)
+        self._live, self.ring_place = make_live_ring(ring, config, o, a, layout)
+        self._layout = layout = self._live.layout
+        self.state: AgentState = layout.place_state(init_state(config, o, a, seed))
         self._actor_average: Params = jax.tree.map(jnp.copy, self.state.actor)
-        self._average_share = jax.device_put(np.float32(config.actor_average))
-        self._demos = make_ring(max(1, self.demo_rows), o, a)
-        self._live = make_ring(config.ring_capacity, o, a)
+        self._average_share = layout.place(np.float32(config.actor_average))
+        self._demos = layout.place(make_ring(max(1, self.demo_rows), o, a))
         self._added = 0
         if demos is not None:
             self._demos = add(self._demos, demos, _INSERT)
@@ -78,6 +94,8 @@ class Trainer:
     def warm_up(self) -> float:
         """Compile everything that learning will run, on a copy; returns the seconds it took."""
         start = time.monotonic()
+        nothing = jax.tree.map(lambda c: jax.device_get(c[:0]), self._demos.rows)
+        self._live.add(nothing)
         spare = jax.tree.map(jnp.copy, self.state)
         if self.config.clone_updates:
             spare, _ = clone(spare, self._demos, self.config)
@@ -89,8 +107,7 @@ class Trainer:
         self._actor_average = average(spare.actor, self.state.actor, self._average_share)
         export_actor(self._actor_average)
         self.export_state()
-        nothing = jax.tree.map(lambda c: jax.device_get(c[:0]), self._demos.rows)
-        self._live = add(self._live, nothing, _INSERT)
+        self._live.forget()
         return time.monotonic() - start
 
     def start_from_demos(self, progress: Progress) -> None:
@@ -111,12 +128,12 @@ class Trainer:
                 _wait_for(self.state.actor)
                 if not progress(i / rounds):
                     return
-        self._actor_average = average(self._actor_average, self.state.actor, jax.device_put(np.float32(1.0)))
+        self._actor_average = average(self._actor_average, self.state.actor, self._layout.place(np.float32(1.0)))
 
     def _forget_cloning(self) -> None:
         """Start the actor's Adam afresh: moments of the cloning loss would mis-scale its first real steps."""
-        fresh = jax.tree.map(lambda leaf: jax.device_put(np.zeros(leaf.shape, leaf.dtype)), self.state.actor_optimiser)
-        self.state = self.state._replace(actor_optimiser=fresh)
+        fresh = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), self.state.actor_optimiser)
+        self.state = self.state._replace(actor_optimiser=self._layout.place(fresh))
 
     def receive(self, rows: Batch) -> None:
         """Take live transitions [N] into the ring and the budget."""
@@ -125,7 +142,7 @@ class Trainer:
 
     def refill(self, rows: Batch) -> None:
         """Take transitions [N] into the ring alone: they are booked already, or are no live ones."""
-        self._live = add(self._live, rows, _INSERT)
+        self._live.add(rows)
         self._added += len(rows.reward)
 
     def step(self) -> None:
@@ -180,8 +197,10 @@ class Trainer:
                 found = "missing" if array is None else f"{array.shape} {array.dtype}"
                 raise DataError("Checkpoint", f"{name} is {found}", f"{leaf.shape} {leaf.dtype}")
             restored.append(jax.device_put(array))
-        state, self._actor_average = jax.tree_util.tree_unflatten(structure, restored)
-        self.state = state._replace(key=jax.random.wrap_key_data(state.key))
+        state, running = jax.tree_util.tree_unflatten(structure, restored)
+        self.state = self._layout.place_state(state._replace(key=jax.random.wrap_key_data(state.key)))
+        self._actor_average = self._layout.place(running)
+        self._live.forget()
         self.budget.received, self.budget.updates = received, critic_updates
 
     def _portable(self) -> tuple[AgentState, Params]:
@@ -194,18 +213,22 @@ class Trainer:
 
     def ring_digest(self) -> int:
         """`rows_digest` of the live transitions in the ring."""
-        columns = (np.asarray(column)[: self.ring_rows] for column in jax.device_get(self._live.rows))
-        rows = Batch(*columns)
+        rows = self._live.columns()
         live = rows.is_demo == 0
         return rows_digest(Batch(*(column[live] for column in rows)))
+
+    def close(self) -> None:
+        """Let go of threads."""
+        self._live.close()
 
     def _update(self, demo_rows: int) -> None:
         self.state, self._metrics = self._updated(self.state, demo_rows)
 
     def _updated(self, state: AgentState, demo_rows: int) -> tuple[AgentState, dict[str, jax.Array]]:
         weights = self._clone_weight(), self._value_weight()
+        live = self._live.source(state.key, demo_rows)
         updated: tuple[AgentState, dict[str, jax.Array]] = update_from_rings(
-            state, self._demos, self._live, weights[0], self.config, demo_rows, weights[1]
+            state, self._demos, live, weights[0], self.config, demo_rows, weights[1], self._layout
         )
         return updated
 

@@ -1,5 +1,6 @@
 """What one super-step must and must not do, whatever its numbers."""
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -10,9 +11,11 @@ import pytest
 
 from rlpd_robot.agent.config import AgentConfig
 from rlpd_robot.agent.export import export_actor
-from rlpd_robot.agent.ring import Ring, add
+from rlpd_robot.agent.layout import ONE_DEVICE
+from rlpd_robot.agent.ring import Ring, add, make_ring
 from rlpd_robot.agent.state import AgentState, init_state
 from rlpd_robot.agent.update import CLONE_STEPS, clone, critic_step, update_from_rings
+from rlpd_robot.run.host_ring import HostRing
 from rlpd_robot.types import Batch
 from tests.agent.support import ACT, OBS, filled_ring, make_state, random_batch, same, tiny
 
@@ -66,6 +69,25 @@ def test_the_state_is_donated_and_the_rings_are_not() -> None:
         )
         assert all(leaf.is_deleted() for leaf in jax.tree.leaves(networks))
         assert not any(leaf.is_deleted() for leaf in jax.tree.leaves((demos, live)))
+
+
+def test_a_ring_in_the_hosts_memory_gives_the_same_agent_bit_for_bit() -> None:
+    one, other = make_state(PLAIN), make_state(PLAIN)
+    host = HostRing(replace(PLAIN, ring_capacity=20), OBS, ACT, ONE_DEVICE)
+    demos, device = filled_ring(random_batch(1, 9)), make_ring(20, OBS, ACT)
+    for seed, count, steps in ((2, 3, 2), (3, 19, 3), (4, 0, 1)):  # the second is written round
+        rows = random_batch(seed, count)
+        device = add(device, rows)
+        host.add(rows)
+        for _ in range(steps):
+            live = host.source(other.key, PLAIN.demo_rows)
+            one, _ = update_from_rings(one, demos, device, np.float32(0.0), PLAIN, PLAIN.demo_rows, ONE)
+            other, _ = update_from_rings(other, demos, live, np.float32(0.0), PLAIN, PLAIN.demo_rows, ONE)
+    assert same(one, other)
+    assert host.refetches == 1, "only what came in between has minibatches made anew"
+    held = Batch(*(np.asarray(column) for column in device.rows))
+    assert all(np.array_equal(a, b) for a, b in zip(held, host.columns(), strict=True))
+    host.close()
 
 
 def test_an_exported_policy_outlives_the_donation() -> None:

@@ -5,13 +5,14 @@ from typing import Any
 
 import pytest
 
+from rlpd_robot.agent.config import AgentConfig
 from rlpd_robot.errors import ConfigError
 from rlpd_robot.run.directory import make_directory, remove_unused_journal
+from rlpd_robot.run.learner_settings import LearnerSettings, MeshSettings
 from rlpd_robot.run.settings import (
     ActorSettings,
     CollectSettings,
     EvalSettings,
-    LearnerSettings,
     RunSettings,
 )
 from rlpd_robot.wire.security import BEYOND
@@ -34,6 +35,8 @@ from tests.run.point import settings
         (LearnerSettings, "learner", "checkpoint_every", [-1]),
         (LearnerSettings, "learner", "checkpoints_kept", [0]),
         (LearnerSettings, "learner", "metrics_s", [0.0, math.nan]),
+        (LearnerSettings, "learner", "ring", ["disk"]),
+        (MeshSettings, "learner.mesh", "data", [0]),
         (EvalSettings, "eval", "episodes", [0]),
         (EvalSettings, "eval", "seed", [-1, 1 << 31]),
         (EvalSettings, "eval", "min_success", [-0.1, 1.1, math.nan]),
@@ -48,6 +51,17 @@ def test_a_wrong_value_is_refused_by_its_key(cls: type[Any], group: str, key: st
             ConfigError, match=rf"^Setting '{group}\.{key}' must be .*Received {re.escape(repr(value))}"
         ):
             cls(**{key: value})
+
+
+@pytest.mark.parametrize(
+    ("key", "whole"), [("ensemble", "ensemble, which is 10"), ("data", "batch_size, which is 256")]
+)
+def test_a_mesh_that_does_not_divide_the_agent_is_refused(tmp_path: Path, key: str, whole: str) -> None:
+    learner = LearnerSettings(mesh=MeshSettings(**{key: 3}))
+    with pytest.raises(
+        ConfigError, match=rf"^Setting 'learner.mesh.{key}' must be a divisor of agent.{whole}. Received 3"
+    ):
+        settings(tmp_path, agent=AgentConfig(), learner=learner)
 
 
 def test_the_sentence_is_whole() -> None:

@@ -1,5 +1,10 @@
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +14,7 @@ from rlpd_robot.errors import ConfigError
 from rlpd_robot.policy.numpy_actor import NumpyActor
 from rlpd_robot.policy.snapshot_file import check_snapshot
 from rlpd_robot.run.diagnostics.monitor import Monitor
+from rlpd_robot.run.live_ring import holds_on_device
 from rlpd_robot.run.trainer import Trainer
 from rlpd_robot.types import Batch, PolicySnapshot
 from tests.run.point import PROBLEM
@@ -137,6 +143,41 @@ def test_a_seeded_ring_holds_the_demonstrations(used: Trainer) -> None:
     assert trainer.ring_rows == 30
     trainer.receive(batch(4, 0, is_demo=False))
     assert trainer.ring_rows == 34
+
+
+@pytest.mark.parametrize(
+    ("setting", "free", "on_device"),
+    [("auto", None, True), ("auto", 200, True), ("auto", 120, False), ("host", None, False), ("device", 200, True)],
+)
+def test_a_ring_goes_where_there_is_room(setting: str, free: int | None, on_device: bool) -> None:
+    assert holds_on_device(setting, 100, free, "7 transitions (0.00 GB)") is on_device
+
+
+def test_a_ring_that_was_to_be_on_a_device_without_room_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"learner\.ring' must be auto or host: 7 transitions .* 80% of the 0\.00 GB"):
+        holds_on_device("device", 100, 120, "7 transitions (0.00 GB)")
+
+
+def test_one_device_and_a_mesh_learn_the_same() -> None:
+    flags = "--xla_force_host_platform_device_count=4 --xla_backend_optimization_level=0"
+    environment = {**os.environ, "XLA_FLAGS": f"{flags} --xla_cpu_use_fusion_emitters=false"}
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.run.mesh_process"],
+        env=environment, cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=240, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads(done.stdout)
+    assert found["there"] == 4
+    assert found["critics"] == ["P('ensemble',)", 4]
+    assert found["actor"] == [True, 4]
+    assert found["compiled"] == 0
+    assert found["largest"] < 1e-5
+    assert found["same_ring"]
+    assert found["restored"]
+    assert found["refused"] == (
+        "Setting 'learner.mesh' must be within the devices that JAX finds on this machine, 4 (cpu). "
+        "Received '8 x 1 devices'."
+    )
 
 
 def test_settings_that_need_prior_data_say_so() -> None:

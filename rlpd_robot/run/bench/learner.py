@@ -18,6 +18,7 @@ from rlpd_robot.run.bench.learner_costs import costs
 from rlpd_robot.run.bench.learner_speed import full_trainer, report_of, speeds
 from rlpd_robot.run.bench.learner_sweeps import flatness, sweep, sweeps_png
 from rlpd_robot.run.bench_settings import usable_cores
+from rlpd_robot.run.devices import make_layout
 from rlpd_robot.run.evaluate import Build
 from rlpd_robot.run.settings import Settings
 
@@ -38,9 +39,12 @@ def run_bench(settings: Settings, words: Sequence[str], build: Build) -> dict[st
     load_before = os.getloadavg()[0]
     if bench.cores:  # before JAX counts them
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-bench.cores :])
-    trainer = full_trainer(config, bench.demo_rows, bench.ring_rows)
+    layout = make_layout(settings.learner.mesh)
+    trainer = full_trainer(config, bench.demo_rows, bench.ring_rows, layout, settings.learner.ring)
     (speed,) = speeds([trainer], bench.seconds)
     report = {**report_of(trainer, speed, bench.demo_rows), "costs": costs(trainer, bench.seconds / 2)}
+    ring_place = trainer.ring_place
+    trainer.close()
     del trainer
     if bench.first_update:
         report["first_update_s"] = first_update_s(config)
@@ -51,6 +55,8 @@ def run_bench(settings: Settings, words: Sequence[str], build: Build) -> dict[st
             replace_file(Path(bench.picture), sweeps_png(swept))
     report |= {
         "device": jax.devices()[0].device_kind,
+        "devices": layout.described,
+        "ring": ring_place,
         "cores": usable_cores() or os.cpu_count(),
         "load_before": load_before,
     }
@@ -90,7 +96,8 @@ def table(report: Mapping[str, Any]) -> str:
             ),
         ]
     lines += [f"largest {name} to smallest: {ratio:.2f}" for name, ratio in report.get("flatness", {}).items()]
-    lines += ["", f"device={report['device']} cores={report['cores']} load before={report['load_before']:.1f}"]
+    lines += ["", report["ring"], f"on {report['devices']}"]
+    lines += [f"device={report['device']} cores={report['cores']} load before={report['load_before']:.1f}"]
     return "\n".join([*lines, *_verdict(report.get("against"))])
 
 

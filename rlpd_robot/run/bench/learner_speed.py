@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from rlpd_robot.agent.config import AgentConfig
+from rlpd_robot.agent.layout import ONE_DEVICE, Layout
 from rlpd_robot.run.bench.learner_parts import finish, gemm_flops_per_s, made_up_rows, pen_sized, update_flops
 from rlpd_robot.run.bench.peak_memory import peak_memory_mb
 from rlpd_robot.run.trainer import Trainer
@@ -39,12 +40,15 @@ class Speed:
     idle_share: float
 
 
-def full_trainer(config: AgentConfig, demo_rows: int, ring_rows: int) -> Trainer:
+def full_trainer(
+    config: AgentConfig, demo_rows: int, ring_rows: int, layout: Layout = ONE_DEVICE, ring: str = "auto"
+) -> Trainer:
     """A learner of these settings, its rings full, everything compiled."""
     problem = pen_sized()
     sizes = problem.observation_size, problem.action_size
     demos = next(made_up_rows(*sizes, demo_rows, demo_rows, is_demo=True))
-    trainer = Trainer(replace(config, ring_capacity=ring_rows), problem, demos if config.needs_demos else None, seed=0)
+    config = replace(config, ring_capacity=ring_rows)
+    trainer = Trainer(config, problem, demos if config.needs_demos else None, 0, layout, ring)
     for rows in made_up_rows(*sizes, ring_rows, 100_000):
         trainer.refill(rows)
     trainer.warm_up()

@@ -17,6 +17,7 @@ from rlpd_robot.robot.driver import Driver
 from rlpd_robot.robot.safety import SafetyLimits
 from rlpd_robot.robot.task import Task, problem_of
 from rlpd_robot.run.compile_cache import use_compile_cache
+from rlpd_robot.run.devices import make_layout
 from rlpd_robot.run.diagnostics.checks import judge
 from rlpd_robot.run.diagnostics.monitor import Monitor, keyed
 from rlpd_robot.run.evaluate import Build, Evaluation, evaluate
@@ -62,7 +63,8 @@ class _Learning:
             store.check(problem)
         demos = None if store is None else store.transitions()
         self._job, self._stop, self._enough = job, stop, threading.Event()
-        self._trainer = Trainer(settings.agent, problem, demos, settings.run.seed)
+        layout = make_layout(settings.learner.mesh)
+        self._trainer = Trainer(settings.agent, problem, demos, settings.run.seed, layout, settings.learner.ring)
         self._trainer.warm_up()
         monitor = Monitor(settings.agent, demos, 1.0)
         make_directories(job.directory)

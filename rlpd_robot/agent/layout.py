@@ -1,0 +1,90 @@
+"""How an agent is laid out over the devices of a mesh: critics over its ensemble axis, minibatches over its data axis.
+
+Everything else is held by every device. XLA puts the communication in between: targets need critics of other devices,
+gradients are summed over parts of a minibatch.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from rlpd_robot.agent.state import AgentState
+from rlpd_robot.types import Batch
+
+ENSEMBLE, DATA = "ensemble", "data"
+"""Axes of the mesh."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Static for the compiler, like the agent's settings.
+
+    Attributes:
+        mesh: the devices; None: JAX's default device alone.
+    """
+
+    mesh: Mesh | None = None
+
+    @property
+    def described(self) -> str:
+        """In words."""
+        if self.mesh is None:
+            device = jax.devices()[0]
+            return f"one device ({device.device_kind})"
+        sizes = self.mesh.shape
+        kind = self.mesh.devices.flat[0].device_kind
+        return f"{self.mesh.size} devices ({kind}): {sizes[ENSEMBLE]} for the critics, {sizes[DATA]} for each minibatch"
+
+    def state(self, state: AgentState) -> Any:
+        """The sharding of every leaf of a state. Needs a mesh."""
+        every = jax.tree.map(lambda _: self._sharding(), state)
+        critics = jax.tree.map(self._by_member, (state.critics, state.target_critics, state.critic_optimiser))
+        return every._replace(critics=critics[0], target_critics=critics[1], critic_optimiser=critics[2])
+
+    def keep_state(self, state: AgentState) -> AgentState:
+        """Inside a jit: the same state, laid out so. Else its next caller would find another one, and compile anew."""
+        if self.mesh is None:
+            return state
+        kept: AgentState = jax.lax.with_sharding_constraint(state, self.state(state))  # type: ignore[no-untyped-call]
+        return kept
+
+    def divide(self, batch: Batch) -> Batch:
+        """Inside a jit: the same minibatch [B], its rows divided among the devices of the data axis."""
+        if self.mesh is None:
+            return batch
+        divided: Batch = jax.lax.with_sharding_constraint(batch, self._sharding(DATA))  # type: ignore[no-untyped-call]
+        return divided
+
+    def place_state(self, state: AgentState) -> AgentState:
+        """Outside: move a state to where it belongs."""
+        if self.mesh is None:
+            return state
+        placed: AgentState = jax.device_put(state, self.state(state))
+        return placed
+
+    def everywhere(self) -> NamedSharding:
+        """The sharding of what every device holds. Needs a mesh."""
+        return self._sharding()
+
+    def place(self, tree: Any) -> Any:
+        """Outside: put arrays where every device holds them."""
+        return jax.device_put(tree, None if self.mesh is None else self._sharding())
+
+    def _sharding(self, *axes: str) -> NamedSharding:
+        assert self.mesh is not None
+        return NamedSharding(self.mesh, PartitionSpec(*axes))  # type: ignore[no-untyped-call]
+
+    def _by_member(self, leaf: Any) -> NamedSharding:
+        return self._sharding(ENSEMBLE) if leaf.ndim else self._sharding()
+
+
+ONE_DEVICE = Layout()
+
+
+def mesh_of(devices: Sequence[jax.Device], ensemble: int, data: int) -> Mesh:
+    """`ensemble` times `data` devices as a mesh; neighbours share a minibatch's sums."""
+    return Mesh(np.asarray(devices).reshape(ensemble, data), (ENSEMBLE, DATA))

@@ -1,0 +1,86 @@
+"""Settings of the learner. No JAX here: a supervisor checks them without it."""
+
+from dataclasses import dataclass, field
+
+from rlpd_robot.agent.config import AgentConfig
+from rlpd_robot.errors import ConfigError
+from rlpd_robot.run.bounds import at_least
+
+
+@dataclass(frozen=True)
+class MeshSettings:
+    """Devices that the learner computes on, as a mesh. Their number is the product of both; 1 and 1: the first alone.
+
+    Attributes:
+        ensemble: devices among which the critics are divided; a divisor of `agent.ensemble`.
+        data: devices among which each minibatch is divided; a divisor of `agent.batch_size`.
+    """
+
+    ensemble: int = 1
+    data: int = 1
+
+    def __post_init__(self) -> None:
+        at_least("learner.mesh.ensemble", self.ensemble, 1)
+        at_least("learner.mesh.data", self.data, 1)
+
+    @property
+    def devices(self) -> int:
+        """How many there must be."""
+        return self.ensemble * self.data
+
+    def check(self, agent: AgentConfig) -> None:
+        """Whether critics and minibatches can be divided so.
+
+        Raises:
+            ConfigError: they cannot.
+        """
+        for key, parts, whole in (("ensemble", self.ensemble, "ensemble"), ("data", self.data, "batch_size")):
+            size = getattr(agent, whole)
+            if size % parts:
+                expected = f"a divisor of agent.{whole}, which is {size}"
+                raise ConfigError(f"learner.mesh.{key}", parts, expected)
+
+
+@dataclass(frozen=True)
+class LearnerSettings:
+    """The learner's side.
+
+    Attributes:
+        publish_every: transitions trained on between two published policies; in lock-step also the leave given to the
+            actor at a time.
+        metrics_s: time between two rows of metrics [s].
+        checkpoint_every: transitions between two checkpoints; 0: only at the end.
+        checkpoints_kept: newest checkpoints that stay on disk.
+        nice: how far to let other processes go first, 0 to 19; `train` says 10 where a robot moves by the wall clock.
+        diagnose_share: of the learner's time that may go into looking why it does not learn [0..0.5]; 0: none.
+        compile_cache: where compiled programs are kept for the next start: auto (a folder of this user), none, or a
+            folder.
+        mesh: see `learner.mesh`.
+        ring: where live transitions are held for sampling: device, host, or auto, which is host where the device has no
+            room for `agent.ring_capacity`.
+    """
+
+    publish_every: int = 50
+    metrics_s: float = 1.0
+    checkpoint_every: int = 2000
+    checkpoints_kept: int = 3
+    nice: int = 0
+    diagnose_share: float = 0.01
+    compile_cache: str = "auto"
+    mesh: MeshSettings = field(default_factory=MeshSettings)
+    ring: str = "auto"
+
+    def __post_init__(self) -> None:
+        if self.ring not in ("auto", "device", "host"):
+            raise ConfigError("learner.ring", self.ring, "auto, device or host")
+        if not 0 <= self.nice <= 19:
+            raise ConfigError("learner.nice", self.nice, "between 0 and 19")
+        at_least("learner.publish_every", self.publish_every, 1)
+        at_least("learner.checkpoint_every", self.checkpoint_every, 0)
+        at_least("learner.checkpoints_kept", self.checkpoints_kept, 1)
+        if not self.metrics_s > 0:
+            raise ConfigError("learner.metrics_s", self.metrics_s, "above 0")
+        if not 0 <= self.diagnose_share <= 0.5:
+            raise ConfigError("learner.diagnose_share", self.diagnose_share, "between 0 and 0.5")
+        if not self.compile_cache:
+            raise ConfigError("learner.compile_cache", self.compile_cache, "auto, none or a folder")
