@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from rlpd_robot.data.importers.restricted_pickle import load_numbers
+from rlpd_robot.data.importers.restricted_pickle import load_items
 from rlpd_robot.data.importers.source import Notes, SourceEpisode, SourceOptions, column, numbers, rows
 from rlpd_robot.errors import ImportSourceError
 
 
 class DapgImporter:
-    """Implements `source.Importer`. A pickle is read whole."""
+    """Implements `source.Importer`. Holds one episode in memory."""
 
     format = "dapg"
 
@@ -23,13 +23,18 @@ class DapgImporter:
 
     def episodes(self) -> Iterator[SourceEpisode]:
         """As `source.Importer` says."""
-        paths = load_numbers(self._path)
-        if not is_dapg(paths):
-            raise ImportSourceError(
-                self._path, "it is no list of episodes", "dictionaries with 'observations', 'actions' and 'rewards'"
-            )
-        for i, data in enumerate(paths):
-            yield self._episode(f"episode {i}", data)
+        count = 0
+        for data in load_items(self._path):
+            if count == 0 and not is_episode(data):
+                raise self._no_list()
+            yield self._episode(f"episode {count}", data)
+            count += 1
+        if not count:
+            raise self._no_list()
+
+    def _no_list(self) -> ImportSourceError:
+        words = "dictionaries with 'observations', 'actions' and 'rewards'"
+        return ImportSourceError(self._path, "it is no list of episodes", words)
 
     def _episode(self, name: str, data: Any) -> SourceEpisode:
         if not (isinstance(data, Mapping) and {"observations", "actions"} <= set(data)):
@@ -44,12 +49,6 @@ class DapgImporter:
         )
 
 
-def is_dapg(data: Any) -> bool:
-    """Whether an unpickled object looks like DAPG's: a list of dictionaries of sequences without `masks`."""
-    return (
-        isinstance(data, list)
-        and len(data) > 0
-        and isinstance(data[0], Mapping)
-        and {"observations", "actions"} <= set(data[0])
-        and "next_observations" not in data[0]
-    )
+def is_episode(data: Any) -> bool:
+    """Whether an item of an unpickled list looks like DAPG's: a dictionary of sequences without `masks`."""
+    return isinstance(data, Mapping) and {"observations", "actions"} <= set(data) and "next_observations" not in data

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from rlpd_robot.data.importers.restricted_pickle import load_numbers
+from rlpd_robot.data.importers.restricted_pickle import load_items
 from rlpd_robot.data.importers.source import Notes, SourceEpisode, SourceOptions, choose_keys, numbers, rows
 from rlpd_robot.errors import ImportSourceError
 
@@ -18,7 +18,7 @@ _NEEDED = ("observations", "actions", "next_observations", "rewards", "masks", "
 
 
 class SerlImporter:
-    """Implements `source.Importer`. A pickle is read whole."""
+    """Implements `source.Importer`, holding one episode in memory."""
 
     format = "serl"
 
@@ -30,21 +30,34 @@ class SerlImporter:
 
     def episodes(self) -> Iterator[SourceEpisode]:
         """As `source.Importer` says."""
-        data = load_numbers(self._path)
-        if not is_serl(data):
-            raise ImportSourceError(
-                self._path, "it is no list of transitions", f"dictionaries with {', '.join(_NEEDED)}"
-            )
-        start = 0
-        for i, transition in enumerate(data):
-            missing = [k for k in _NEEDED if not (isinstance(transition, Mapping) and k in transition)]
-            if missing:
-                raise ImportSourceError(self._path, f"transition {i} has no {missing[0]!r}", ", ".join(_NEEDED))
-            if self._flag(i, transition, "dones") or i + 1 == len(data):
-                yield self._episode(start, data[start : i + 1])
-                start = i + 1
+        gathered: list[Mapping[str, Any]] = []
+        count = 0
+        for transition in load_items(self._path):
+            self._check(count, transition)
+            gathered.append(transition)
+            count += 1
+            if self._flag(count - 1, transition, "dones"):
+                yield self._episode(count - len(gathered), gathered)
+                gathered = []
+        if gathered:
+            yield self._episode(count - len(gathered), gathered)
+        if not count:
+            raise self._no_list()
+
+    def _check(self, index: int, transition: Any) -> None:
+        if index == 0 and not is_transition(transition):
+            raise self._no_list()
+        keys = transition.keys() if isinstance(transition, dict) else ()
+        missing = [key for key in _NEEDED if key not in keys]
+        if missing:
+            raise ImportSourceError(self._path, f"transition {index} has no {missing[0]!r}", ", ".join(_NEEDED))
+
+    def _no_list(self) -> ImportSourceError:
+        return ImportSourceError(self._path, "it is no list of transitions", f"dictionaries with {', '.join(_NEEDED)}")
 
     def _flag(self, index: int, transition: Mapping[str, Any], key: str) -> bool:
+        if type(transition[key]) in (bool, int, float):
+            return bool(transition[key])
         value = numbers(self._path, f"transition {index}, {key}", transition[key])
         if value.size != 1:
             raise ImportSourceError(self._path, f"transition {index}, {key} has shape {value.shape}", "one number")
@@ -55,9 +68,9 @@ class SerlImporter:
         actions, intervened = [], []
         for t in data:
             infos = t.get("infos")
-            by_person = isinstance(infos, Mapping) and "intervene_action" in infos
+            by_person = isinstance(infos, dict) and "intervene_action" in infos
             intervened.append(by_person)
-            actions.append(infos["intervene_action"] if isinstance(infos, Mapping) and by_person else t["actions"])
+            actions.append(infos["intervene_action"] if isinstance(infos, dict) and by_person else t["actions"])
         self.notes.count("actions taken from infos/intervene_action, where a person acted", sum(intervened))
         last = len(data) - 1
         ended = self._flag(start + last, data[-1], "dones")
@@ -89,6 +102,6 @@ class SerlImporter:
         return np.concatenate(parts, axis=1)
 
 
-def is_serl(data: Any) -> bool:
-    """Whether an unpickled object looks like SERL's."""
-    return isinstance(data, list) and len(data) > 0 and isinstance(data[0], Mapping) and "next_observations" in data[0]
+def is_transition(data: Any) -> bool:
+    """Whether an item of an unpickled list looks like SERL's."""
+    return isinstance(data, Mapping) and "next_observations" in data

@@ -116,6 +116,8 @@ def _count(path: Path, where: object, values: Any, known: dict[int, int], depth:
     Raises:
         ImportSourceError: a sequence holds itself, is nested too deeply, or holds texts, all as long as the longest.
     """
+    if type(values) is np.ndarray:
+        return values.size
     if isinstance(values, str | bytes | bytearray | Mapping):
         raise ImportSourceError(path, f"{where} holds a {type(values).__name__}", "numbers")
     if not isinstance(values, list | tuple):

@@ -155,43 +155,87 @@ def _pickle(objects: Callable[[Iterable[Segment]], Iterator[Any]]) -> Write:
 
 
 def write_pickle(path: Path, objects: Iterable[Any]) -> None:
-    """A pickle (protocol 2) of a list, item by item, in batches of a thousand as Python itself does it."""
+    """A pickle of a list, item by item, in batches of a thousand: only reading one takes an interpreter."""
     with path.open("wb") as file:
-        file.write(b"\x80\x02](")
+        file.write(b"\x80\x04]\x94(")
+        write = _Pickled()
         for i, item in enumerate(objects):
-            file.write((b"e(" if i and i % 1000 == 0 else b"") + pickled(item))
+            file.write((b"e(" if i and i % 1000 == 0 else b"") + write.value(item))
         file.write(b"e.")
 
 
-def pickled(value: Any) -> bytes:
-    """The instructions of a pickle that builds `value`: only reading one takes an interpreter."""
-    if value is None:
-        return b"N"
-    if isinstance(value, list):
-        return b"](" + b"".join(map(pickled, value)) + b"e"
-    if isinstance(value, tuple):
-        return b"(" + b"".join(map(pickled, value)) + b"t"
-    if isinstance(value, dict):
-        return b"}(" + b"".join(map(pickled, chain.from_iterable(value.items()))) + b"u"
-    if isinstance(value, bool):
-        return b"\x88" if value else b"\x89"
-    if isinstance(value, int):
-        return b"J" + value.to_bytes(4, "little", signed=True)
-    if isinstance(value, float):
-        return b"G" + struct.pack(">d", value)
-    if isinstance(value, str):
-        return b"X" + len(value.encode()).to_bytes(4, "little") + value.encode()
-    if isinstance(value, bytes):
-        return b"B" + len(value).to_bytes(4, "little") + value
-    return _pickled_array(value)
+class _Pickled:
+    """The instructions of a pickle, as Python's own pickler has them in protocol 4, without frames.
 
+    Everything but numbers is given a number to be remembered by; texts, names and types are written once.
+    """
 
-def _pickled_array(value: NDArray[Any]) -> bytes:
-    kind = b"cnumpy\ndtype\n" + pickled((value.dtype.str[1:], False, True)) + b"R"
-    kind += b"(K\x03X\x01\x00\x00\x00<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
-    empty = b"cnumpy._core.multiarray\n_reconstruct\n(cnumpy\nndarray\n" + pickled((0,)) + pickled(b"b") + b"tR"
-    state = b"(K\x01" + pickled(value.shape) + kind + b"\x89" + pickled(value.tobytes()) + b"tb"
-    return empty + state
+    def __init__(self) -> None:
+        self._known: dict[Any, int] = {}
+        self._next = 1  # the list has 0
+
+    def value(self, value: Any) -> bytes:
+        """Those that build `value`."""
+        if value is None:
+            return b"N"
+        if isinstance(value, bool):
+            return b"\x88" if value else b"\x89"
+        if isinstance(value, int):
+            return b"K" + bytes([value]) if 0 <= value < 256 else b"J" + value.to_bytes(4, "little", signed=True)
+        if isinstance(value, float):
+            return b"G" + struct.pack(">d", value)
+        if isinstance(value, str):
+            return self._once(value, lambda: b"X" + len(value.encode()).to_bytes(4, "little") + value.encode())
+        if isinstance(value, bytes):
+            short = len(value) < 256
+            return self._new((b"C" + bytes([len(value)]) if short else b"B" + len(value).to_bytes(4, "little")) + value)
+        if isinstance(value, list | tuple | dict):
+            return self._container(value)
+        return self._array(value)
+
+    def _container(self, value: Any) -> bytes:
+        if isinstance(value, tuple):
+            parts = b"".join(map(self.value, value))
+            return self._new(parts + bytes([0x84 + len(value)]) if 0 < len(value) < 4 else b"(" + parts + b"t")
+        parts = self._new(b"]" if isinstance(value, list) else b"}")
+        items = value if isinstance(value, list) else chain.from_iterable(value.items())
+        return parts + b"(" + b"".join(map(self.value, items)) + (b"e" if isinstance(value, list) else b"u")
+
+    def _array(self, value: NDArray[Any]) -> bytes:
+        made = self._name("numpy._core.multiarray", "_reconstruct") + self._name("numpy", "ndarray")
+        made += self._new(b"K\x00\x85") + self._once(b"b", lambda: b"C\x01b")
+        made = self._new(self._new(made + b"\x87") + b"R")
+        made += b"(K\x01" + self.value(value.shape) + self._dtype(value.dtype) + b"\x89"
+        return made + self._new(self.value(value.tobytes()) + b"t") + b"b"
+
+    def _dtype(self, dtype: np.dtype[Any]) -> bytes:
+        if dtype in self._known:
+            return self._again(dtype)
+        made = self._name("numpy", "dtype") + self.value(dtype.str[1:])
+        made = self._new(self._new(made + b"\x89\x88\x87") + b"R")
+        self._known[dtype] = self._next - 1
+        state = b"(K\x03" + self.value(dtype.str[0]) + b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00t"
+        return made + self._new(state) + b"b"
+
+    def _name(self, module: str, name: str) -> bytes:
+        return self._once((module, name), lambda: self.value(module) + self.value(name) + b"\x93")
+
+    def _new(self, instructions: bytes) -> bytes:
+        """Those, and remember what they build."""
+        self._next += 1
+        return instructions + b"\x94"
+
+    def _once(self, key: Any, write: Callable[[], bytes]) -> bytes:
+        """What is written, or remembered from before."""
+        if key in self._known:
+            return self._again(key)
+        instructions = self._new(write())
+        self._known[key] = self._next - 1
+        return instructions
+
+    def _again(self, key: Any) -> bytes:
+        number = self._known[key]
+        return b"h" + bytes([number]) if number < 256 else b"j" + number.to_bytes(4, "little")
 
 
 @dataclass(frozen=True)

@@ -38,8 +38,8 @@ MAX_PEAK_MB = 500.0
 MIN_CHECKED_MB_S = 200.0
 """Of the numbers that a store holds, unpacked."""
 
-FEWER: Mapping[str, int] = {"serl": 20, "mcap": 20, "rosbag": 20}
-"""Formats that keep each transition or each of its parts by itself are measured with so many times fewer."""
+FEWER: Mapping[str, int] = {"mcap": 20, "rosbag": 20}
+"""Formats whose library takes many minutes to write a million transitions are measured with so many times fewer."""
 
 _STEP_S = 1800.0
 _BLOCK = 1 << 20

@@ -18,7 +18,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rlpd_robot.data.importers.restricted_pickle import load_numbers
+from rlpd_robot.data.importers import numbers_unpickler
+from rlpd_robot.data.importers.pickled_arrays import ArrayForm
+from rlpd_robot.data.importers.restricted_pickle import load_items, load_numbers
 from rlpd_robot.errors import ImportSourceError
 
 
@@ -70,14 +72,77 @@ ATTACKS: dict[str, Callable[[str], Any]] = {
 }
 
 
+def some_items(count: int) -> list[dict[str, Any]]:
+    """Items as SERL has them, each array one of its own, but `shared`."""
+    rng = np.random.default_rng(0)
+    shared = rng.normal(size=3)
+    return [
+        {
+            "a": rng.normal(size=300).astype(np.float32),
+            "b": np.asfortranarray(rng.normal(size=(2, 3))),
+            "c": rng.integers(0, 255, (2, 2, 3), np.uint8),
+            "empty": np.zeros((0, 2)),
+            "scalar": np.float64(rng.normal()),
+            "number": float(rng.normal()),
+            "shared": shared,
+            "done": bool(i % 2),
+            "infos": {"intervene_action": rng.normal(size=2)} if i % 3 == 0 else {},
+        }
+        for i in range(count)
+    ]
+
+
+def is_same(a: Any, b: Any) -> bool:
+    if isinstance(a, dict):
+        return list(a) == list(b) and all(is_same(a[key], b[key]) for key in a)
+    return type(a) is type(b) and np.array_equal(a, b) and np.asarray(a).dtype == np.asarray(b).dtype
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_items_one_by_one(protocol: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Arrays that come again are known by their form, from protocol 4 on; frames, blocks and batches end anywhere."""
+    items = some_items(1100)
+    path = tmp_path / "a.pickle"
+    path.write_bytes(pickle.dumps(items, protocol))
+    known: list[Any] = []
+    made = ArrayForm.array_at
+    monkeypatch.setattr(ArrayForm, "array_at", lambda *a: known.append(a) or made(*a))
+    monkeypatch.setattr(numbers_unpickler, "_BLOCK", 10_000)
+    for a, b in zip(items, load_items(path), strict=True):
+        assert is_same(a, b)
+    assert len(known) > 3000 if protocol > 3 else not known
+
+
+def test_what_a_pickle_comes_back_to_after_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not held; the file is read once more. Things inside an array of known form are come back to as well."""
+    items = some_items(60)
+    items.append({"a": items[2]["a"], "b": items[40]["b"], "infos": items[0]["infos"]})
+    path = tmp_path / "a.pickle"
+    path.write_bytes(pickle.dumps(items, 4))
+    monkeypatch.setattr(numbers_unpickler, "_HELD", 50)
+    assert all(is_same(a, b) for a, b in zip(items, load_items(path), strict=True))
+
+
+@pytest.mark.parametrize("value", [{"a": 1}, 5, (1, 2)])
+def test_what_is_no_list_has_no_items(value: Any, tmp_path: Path) -> None:
+    path = tmp_path / "a.pickle"
+    path.write_bytes(pickle.dumps(value))
+    with pytest.raises(ImportSourceError, match="in the place of a list"):
+        list(load_items(path))
+
+
 @pytest.mark.parametrize("protocol", range(6))
 @pytest.mark.parametrize("name", ATTACKS)
 def test_a_hostile_pickle_is_refused_and_does_nothing(name: str, protocol: int, tmp_path: Path) -> None:
     mark = tmp_path / "executed"
     path = tmp_path / "a.pickle"
     path.write_bytes(pickle.dumps(ATTACKS[name](str(mark)), protocol))
-    with pytest.raises(ImportSourceError, match=r"this pickle (asks for .*, which was not done|cannot be read)"):
+    words = r"this pickle (asks for .*, which was not done|cannot be read)"
+    with pytest.raises(ImportSourceError, match=words):
         load_numbers(path)
+    path.write_bytes(pickle.dumps([*some_items(4), ATTACKS[name](str(mark))], protocol))
+    with pytest.raises(ImportSourceError, match=words):
+        list(load_items(path))
     assert not mark.exists()
 
 

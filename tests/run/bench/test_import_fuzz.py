@@ -27,9 +27,9 @@ def test_every_importer_is_attacked() -> None:
     assert {sample.importer for sample in SAMPLES.values()} == set(formats.FORMATS)
 
 
-def _unrestricted(path: Path) -> object:
+def _unrestricted(path: Path) -> list[object]:
     try:
-        return pickle.loads(path.read_bytes())  # noqa: S301
+        return list(pickle.loads(path.read_bytes()))  # noqa: S301
     except Exception:
         return []
 
@@ -42,7 +42,7 @@ BROKEN: dict[str, tuple[str, range, Callable[[pytest.MonkeyPatch], None], str]] 
     "a pickle is run": (
         "dapg",
         range(4),
-        lambda patch: patch.setattr("rlpd_robot.data.importers.dapg.load_numbers", _unrestricted),
+        lambda patch: patch.setattr("rlpd_robot.data.importers.dapg.load_items", _unrestricted),
         "ran a program",
     ),
     "a link is followed": (
