@@ -7,7 +7,7 @@ FROM ${BASE}
 ARG PACKAGES=""
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends ca-certificates python3 python3-venv ${PACKAGES} \
- && rm -rf /var/lib/apt/lists/*
+ && apt-get clean && rm -rf /var/lib/apt/lists/*
 
 # Everything that the code leans on, in the project's versions: an empty package stands in the code's place, so that
 # this layer stays when only the code has changed.

@@ -4,6 +4,7 @@ Everything is read from the run's own directory, and one sentence is asked of th
 """
 
 import math
+import re
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -52,7 +53,7 @@ def written(directory: Path) -> dict[str, Any]:
         "row": rows[-1] if rows else {},
         "row_age_s": max(0.0, time.time() - changed_unix_s(directory / METRICS)) if rows else None,
         "rates": _rates(rows),
-        "faults": [event for event in events if event.get("severity") in ("warning", "error")][-_FAULTS:],
+        "faults": _faults(events)[-_FAULTS:],
         "disk_free_gb": shutil.disk_usage(directory).free / 1e9,
     }
 
@@ -90,6 +91,22 @@ def _process(directory: Path, name: str, events: Sequence[Mapping[str, Any]]) ->
     return asdict(health) | {"restarts": restarts} | (asdict(record) if record is not None else {})
 
 
+def _faults(events: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Warnings and errors; of those that follow each other and differ in numbers alone, the newest, with `times`."""
+    told: list[dict[str, Any]] = []
+    for event in events:
+        if event.get("severity") not in ("warning", "error"):
+            continue
+        again = told and _without_numbers(told[-1]) == _without_numbers(event)
+        times = told.pop()["times"] + 1 if again else 1
+        told.append({**event, "times": times})
+    return told
+
+
+def _without_numbers(event: Mapping[str, Any]) -> tuple[object, object, str]:
+    return event.get("severity"), event.get("source"), re.sub(r"\d+", "", str(event.get("text")))
+
+
 def _rates(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """Transitions and updates a second, over the last minute of the learner's work; empty before there is one."""
     lately = [row for row in rows if number(dict(row), "wall_s") >= number(dict(rows[-1]), "wall_s") - _RATE_S]
@@ -111,7 +128,8 @@ def _process_line(process: Mapping[str, Any]) -> str:
         when = f"{process['ended']}, {duration(now - process['ended_unix_s'])} ago"
     else:
         when = f"{'well' if process['well'] else 'NOT WELL'}: {one_line(process['sentence'])}"
-    restarts = f", {process['restarts']} restarts" if process["restarts"] else ""
+    times = process["restarts"]
+    restarts = f", started again {'once' if times == 1 else f'{times} times'}" if times else ""
     where = f"on {process.get('host', '?')} (pid {process.get('pid', '?')}), version {process.get('version', '?')}"
     return f"{when}; {where}, started {duration(now - began)} ago{restarts}"
 
@@ -155,4 +173,6 @@ def _figures(status: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _event_line(event: Mapping[str, Any]) -> str:
     when = time.strftime("%m-%d %H:%M:%S", time.localtime(number(dict(event), "unix_s", 0.0)))
-    return f"{when} {one_line(event.get('severity'))} {one_line(event.get('source'))}: {one_line(event.get('text'))}"
+    times = f" ({event['times']} times like this, the newest)" if event["times"] > 1 else ""
+    said = one_line(event.get("text"))
+    return f"{when} {one_line(event.get('severity'))} {one_line(event.get('source'))}: {said}{times}"

@@ -62,6 +62,20 @@ def test_a_program_gets_everything(run: Path) -> None:
     assert not status["finished"]
 
 
+def test_what_happens_again_and_again_hides_nothing_else(run: Path) -> None:
+    for late_ms in (28, 35, 111):
+        append_event(run, "error", "actor 5df0", f"Robot stopped: no fresh command for {late_ms} ms")
+        append_event(run, "info", "actor 5df0", "armed again")
+    status = status_of(run, "tcp://127.0.0.1:5563", lambda: TELLS)
+    assert [event["times"] for event in status["faults"]] == [1, 1, 3]
+    *others, last = lines_of(status)
+    assert last.endswith("error actor 5df0: Robot stopped: no fresh command for 111 ms (3 times like this, the newest)")
+    assert others[-1].endswith("warning sim: started again (1)")
+    assert any(
+        "  sim       killed by SIGKILL, 0 s ago; on " in line and line.endswith("started again once") for line in others
+    )
+
+
 def test_a_person_reads_it(run: Path) -> None:
     text = "\n".join(lines_of(status_of(run, "tcp://127.0.0.1:5563", lambda: TELLS)))
     assert text.startswith(f"run door in {run}, rlpd-robot ")

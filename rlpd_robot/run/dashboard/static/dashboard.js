@@ -50,7 +50,7 @@ function showProcesses(processes, now) {
     const box = element("div");
     const word = process.ended ? "ended" : process.well ? "well" : "NOT WELL";
     const since = process.started_unix_s ? ", started " + ago(now - process.started_unix_s) + " ago" : "";
-    const again = process.restarts ? ", " + process.restarts + " restarts" : "";
+    const times = process.restarts, again = times ? ", " + times + (times === 1 ? " restart" : " restarts") : "";
     box.append(element("span", process.name + " " + word, "badge " + (process.ended ? "open" : process.well ? "good" : "bad")));
     box.append(element("span", (process.ended || process.sentence) + since + again, "dim"));
     return box;
