@@ -70,6 +70,7 @@ def check(place: Place) -> None:
     reached = kill_and_recover(place, "actor", place.kill_container, "its container", reached)
     kill_and_recover(place, "sim", place.kill_process, "its process", reached)
     assert place.healthy("dashboard"), "the dashboard does not answer after all that"
+    say(f"the dashboard has a picture of the hand: {'yes' if place.read(f'runs/{RUN}/view/view.jpg') else 'no'}")
     for name in ("dashboard", "actor", "learner", "sim"):
         seconds = place.stop(name)
         say(f"{name} ended in order within {seconds:.1f} s")

@@ -128,7 +128,9 @@ class Engine:
         return done.stdout + done.stderr
 
     def _ask(self, command: Sequence[str]) -> tuple[int, str]:
-        done = subprocess.run(command, env=self._environment, capture_output=True, text=True, timeout=180, check=False)
+        done = subprocess.run(
+            command, env=self._environment, capture_output=True, text=True, errors="replace", timeout=180, check=False
+        )
         return done.returncode, done.stdout
 
     def _run(self, command: Sequence[str], timeout_s: float) -> None:

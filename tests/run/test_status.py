@@ -8,12 +8,15 @@ from pathlib import Path
 import pytest
 
 from rlpd_robot import cli
-from rlpd_robot.errors import PeerTimeoutError
+from rlpd_robot.errors import DataError, PeerTimeoutError
 from rlpd_robot.liveness import MAIN
 from rlpd_robot.run.metrics import EVENTS, METRICS, append_event
 from rlpd_robot.run.newest_run import newest_run
+from rlpd_robot.run.process_record import ProcessRecord
+from rlpd_robot.run.run_links import links_of
 from rlpd_robot.run.status import lines_of, status_of
 from rlpd_robot.run.status_cli import StatusWords
+from rlpd_robot.wire.settings import LinkSettings
 from tests.run.test_health import Process, row
 
 TELLS = "no fault; 12 episodes, 600 transitions, 3 not acknowledged; policy 7 acts"
@@ -74,6 +77,18 @@ def test_what_happens_again_and_again_hides_nothing_else(run: Path) -> None:
     assert any(
         "  sim       killed by SIGKILL, 0 s ago; on " in line and line.endswith("started again once") for line in others
     )
+
+
+def test_an_actor_alone_is_asked_where_its_words_say(run: Path) -> None:
+    assert links_of(run) == LinkSettings()
+    words = ["actor", "robot=adroit_door", "link.control=tcp://*:6563", "link.timeout_s=3", "run.name=door"]
+    ProcessRecord.of("actor", 4711, words).write(run)
+    assert links_of(run) == LinkSettings(control="tcp://127.0.0.1:6563", timeout_s=3)
+    (run / "config.yaml").write_text("link: {control: 'tcp://127.0.0.1:7777'}")
+    assert links_of(run) == LinkSettings(control="tcp://127.0.0.1:7777")
+    (run / "config.yaml").write_text("link: [1]")
+    with pytest.raises(DataError, match="its links cannot be read"):
+        links_of(run)
 
 
 def test_a_person_reads_it(run: Path) -> None:
