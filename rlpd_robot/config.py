@@ -34,6 +34,7 @@ from rlpd_robot.robot.safety import SafetySettings
 from rlpd_robot.robot.watchdog import WatchdogSettings
 from rlpd_robot.run.bench_settings import (
     ChaosSettings,
+    DryRunBenchSettings,
     FuzzSettings,
     ImportBenchSettings,
     ImportFuzzSettings,
@@ -218,6 +219,7 @@ _GROUPS = {
     "learner_bench": LearnerBenchSettings,
     "doctor": DoctorSettings,
     "dry_run": DryRunSettings,
+    "dry_run_bench": DryRunBenchSettings,
 }
 
 _Schema = make_dataclass(

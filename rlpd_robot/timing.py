@@ -135,6 +135,11 @@ class Histogram:
         """Mean duration [s], exact; 0 when there is none."""
         return self._sum / self.count if self.count else 0.0
 
+    def counts(self) -> list[tuple[float, int]]:
+        """(upper end [s], how many) of each bucket that is not empty, the shortest first."""
+        ends = [_LOWEST_S * 10 ** (i / _PER_DECADE) for i in range(len(self._buckets) - 1)]
+        return [(end, n) for end, n in zip([*ends, max(ends[-1], self.max)], self._buckets, strict=True) if n]
+
     def percentile(self, q: float) -> float:
         """The duration [s] that `q` percent do not exceed, at most 2.3 % too long; 0 when there is none.
 

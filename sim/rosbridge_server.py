@@ -15,7 +15,7 @@ from sim.faults.plan import Plan
 from sim.faults.robot import FaultyRobot
 from sim.hand import AdroitHand
 from sim.rosbridge.graph import Graph
-from sim.rosbridge.hand_node import HandNode
+from sim.rosbridge.hand_node import HandNode, Periodic
 from sim.rosbridge.rosapi import Rosapi
 from sim.rosbridge.server import RosbridgeServer
 
@@ -76,7 +76,7 @@ def serve(
         _log.info("served %s: %s", hand.spec.name, node.counts)
 
 
-def run(node: HandNode, server: RosbridgeServer, period_s: float, stop: threading.Event) -> None:
+def run(node: Periodic, server: RosbridgeServer, period_s: float, stop: threading.Event) -> None:
     """The robot's own grid of absolute deadlines, until `stop` is set.
 
     Raises:

@@ -23,6 +23,8 @@ CHOICES = [
 ]
 EXPERIMENTS = [choice for choice in CHOICES if choice[0] == "experiment" and "/" not in choice[1]]
 DRY_RUNS = [choice for group, choice in CHOICES if group == "experiment" and choice.startswith("dry_run/")]
+FOR_DRY_RUNS = "stand_in/joints"
+"""No choice of a run: a dry run puts it into `robot.stand_in` (tests/integration/test_dry_run.py)."""
 IN_PROCESS = ("adroit_in_process", "gymnasium")
 """Robots without a link."""
 
@@ -36,7 +38,7 @@ def refused(*words: str, verb: str = "train") -> str:
 
 def test_no_file_is_left_out() -> None:
     files = {path.relative_to(CONFIGS).with_suffix("").as_posix() for path in CONFIGS.rglob("*.yaml")}
-    assert files == {"base", *ROOTS, *(f"{group}/{choice}" for group, choice in CHOICES)}
+    assert files == {"base", FOR_DRY_RUNS, *ROOTS, *(f"{group}/{choice}" for group, choice in CHOICES)}
     assert {"actor", "collect", "eval", "learner", "sim", "train"} <= set(ROOTS)
 
 

@@ -105,6 +105,7 @@ def test_histogram_keeps_its_size_whatever_comes():
     assert sum(histogram._buckets) == histogram.count == 6
     assert histogram.percentile(100) == histogram.max == 1e9
     assert histogram.percentile(50) <= 1.03e-5
+    assert histogram.counts() == [(pytest.approx(1e-5), 4), (1e9, 2)]
 
 
 def test_histogram_summary_is_scaled_and_named():

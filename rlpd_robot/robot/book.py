@@ -37,6 +37,9 @@ class Outcome(IntEnum):
     RESET = 5
     STOP = 6
     HELD = 7  # no fresh command came: from here on the robot follows none, and comes to its stop
+    IDLE = (
+        9  # it rests: told to stay where it is, or nothing more; it has no watchdog, and follows whoever commands next
+    )
     NOT_RESET = 8  # it came after a stop, and before the reset that would have let the robot move again
 
 

@@ -126,6 +126,11 @@ class ControlLoop:
         latched = self.watchdog.latched
         return latched.sentence if latched is not None else None
 
+    @property
+    def lateness(self) -> Histogram:
+        """Of wake-ups [s]; empty in lock-step."""
+        return self._lateness
+
     def warm_up(self) -> None:
         """Do a few times, on numbers that come from nowhere and go nowhere, what a first tick would be slow at."""
         spec = self._problem.robot

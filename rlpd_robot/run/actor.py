@@ -39,6 +39,9 @@ from rlpd_robot.wire.uplink import ActorUplink
 STATUS = "actor.json"
 """In the run's directory: the actor's counters when it ended."""
 
+LATENESS = "lateness.json"
+"""Beside it: [upper end in seconds, how many] of how late its ticks began, see `timing.Histogram.counts`."""
+
 _STARTED_AGAIN = "started again without a person's look"
 _RESET_S = 65.0  # of a real robot, its own limit in the control loop included
 _SLACK_S = 5.0
@@ -153,6 +156,7 @@ class Actor:
                 self._uplink.flush(self._settings.link.timeout_s)
             if self._loop.next_sequence:
                 (self._directory.parent / STATUS).write_text(json.dumps(self.stats(), indent=1))
+                (self._directory.parent / LATENESS).write_text(json.dumps(self._loop.lateness.counts()))
         finally:
             self._subscriber.close()
             self._archive.close()

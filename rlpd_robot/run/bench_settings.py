@@ -167,6 +167,28 @@ class RecordChaosSettings:
 
 
 @dataclass(frozen=True)
+class DryRunBenchSettings:
+    """`rlpd-robot bench dry-run`.
+
+    Attributes:
+        repeats: dry runs in which nothing is inflicted; none of them may fail.
+        sabotages: whether to sabotage robot and settings as well, one after the other; each must be named.
+        timeout_s: longest time of one dry run [s].
+        folder: where the sheets stay; none: they are deleted.
+    """
+
+    repeats: int = 20
+    sabotages: bool = False
+    timeout_s: float = 600.0
+    folder: str | None = None
+
+    def __post_init__(self) -> None:
+        at_least("dry_run_bench.repeats", self.repeats, 0)
+        if not 0 < self.timeout_s < math.inf:
+            raise ConfigError("dry_run_bench.timeout_s", self.timeout_s, "a positive time in seconds")
+
+
+@dataclass(frozen=True)
 class RosbridgeSettings:
     """`rlpd-robot bench rosbridge`.
 

@@ -13,6 +13,7 @@ from rlpd_robot.robot.safety import SafetySettings
 from rlpd_robot.robot.watchdog import WatchdogSettings
 from rlpd_robot.run.bench_settings import (
     ChaosSettings,
+    DryRunBenchSettings,
     FuzzSettings,
     ImportBenchSettings,
     ImportFuzzSettings,
@@ -260,6 +261,7 @@ class Settings:
     learner_bench: LearnerBenchSettings = field(default_factory=LearnerBenchSettings)
     doctor: DoctorSettings = field(default_factory=DoctorSettings)
     dry_run: DryRunSettings = field(default_factory=DryRunSettings)
+    dry_run_bench: DryRunBenchSettings = field(default_factory=DryRunBenchSettings)
     study: StudySettings = field(default_factory=StudySettings)
     resume: str = "auto"
     policy: str = "latest"

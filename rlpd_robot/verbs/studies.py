@@ -80,6 +80,7 @@ BENCHES: dict[str, Sequence[str]] = {
         *("agent.ensemble=2", "agent.hidden_layers=1", "agent.hidden_width=32", "agent.batch_size=64"),
         *("agent.utd=2", "agent.clone_updates=100", "learner.publish_every=20", "learner.checkpoint_every=200"),
     ),
+    "dry-run": ("robot=adroit_door", "task=door"),
     "extrapolation": ("experiment=adroit_door_quick",),
     "fuzz": ("experiment=adroit_door_quick", "agent.clone_updates=10"),
     "import": ("experiment=adroit_door_quick",),

@@ -76,6 +76,8 @@ def schedule(where: str, entry: Mapping[str, Any], spec: RobotSpec, seed: Sequen
     Raises:
         ConfigError: no such kind or setting, or a value that means nothing.
     """
+    if isinstance(entry, Mapping) and entry.get("kind") != entry.get("kind"):  # a word of the command line: {kind: nan}
+        entry = {**entry, "kind": "nan"}
     if not isinstance(entry, Mapping) or entry.get("kind") not in KINDS:
         received = entry.get("kind") if isinstance(entry, Mapping) else entry
         raise ConfigError(f"{where}.kind", received, f"one of {', '.join(KINDS)}")

@@ -30,6 +30,7 @@ class Plan:
             What stands there already was meant for a process before this one.
         log: file to which each beginning and end is appended, one JSON object a line, with the monotonic time.
         record: file to which every reading that is told is written, see `faults.record`.
+        per_period: how often the robot tells its readings in a control period, in which `periods` are counted.
 
     Raises:
         ConfigError: an entry of the script that means nothing, or a file that cannot be used.
@@ -43,9 +44,10 @@ class Plan:
         orders: Path | None = None,
         log: Path | None = None,
         record: Path | None = None,
+        per_period: int = 1,
     ) -> None:
-        self._spec, self._seed = spec, seed
-        self._all = [schedule(f"sim.faults.script[{i}]", entry, spec, (seed, i)) for i, entry in enumerate(script)]
+        self._spec, self._seed, self._per_period = spec, seed, per_period
+        self._all = [self._schedule(f"sim.faults.script[{i}]", entry, (seed, i)) for i, entry in enumerate(script)]
         self._ordered = 0
         self._now_s = 0.0
         try:
@@ -56,7 +58,7 @@ class Plan:
         self.record = None if record is None else Record(record, spec)
 
     @staticmethod
-    def of(settings: Mapping[str, Any], spec: RobotSpec) -> "Plan | None":
+    def of(settings: Mapping[str, Any], spec: RobotSpec, per_period: int = 1) -> "Plan | None":
         """From `sim.faults`; None when there is nothing to go wrong.
 
         Raises:
@@ -71,8 +73,8 @@ class Plan:
             return None
         if isinstance(script, str | Mapping):
             raise ConfigError("sim.faults.script", script, "a list of entries such as {kind: noise, std: 0.01}")
-        paths = (Path(path) if path is not None else None for path in (orders, log, record))
-        return Plan(spec, script, int(settings.get("seed", 0)), *paths)
+        files = [Path(path) if path is not None else None for path in (orders, log, record)]
+        return Plan(spec, script, int(settings.get("seed", 0)), files[0], files[1], files[2], per_period)
 
     def active(self, kind: type[F]) -> list[F]:
         """Faults of this class that go on now, in the order of the script."""
@@ -109,6 +111,11 @@ class Plan:
             if file is not None:
                 file.close()
 
+    def _schedule(self, where: str, entry: Mapping[str, Any], seed: tuple[int, int]) -> Scheduled:
+        if self._per_period != 1 and isinstance(entry, Mapping) and isinstance(entry.get("periods"), int):
+            entry = {**entry, "periods": self._per_period * entry["periods"]}
+        return schedule(where, entry, self._spec, seed)
+
     def _read_orders(self) -> None:
         """Half a line is left until it is whole."""
         if self._orders is None:
@@ -122,7 +129,7 @@ class Plan:
                 entry = json.loads(line)
             except ValueError as error:
                 raise ConfigError(where, line, "one JSON object a line") from error
-            one = schedule(where, entry, self._spec, (self._seed, 1_000_000 + self._ordered))
+            one = self._schedule(where, entry, (self._seed, 1_000_000 + self._ordered))
             one.at_s += self._now_s  # NaN stays: it is random
             self._ordered += 1
             self._all.append(one)

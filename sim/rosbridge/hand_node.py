@@ -22,7 +22,7 @@ fresh while that is no older; one without is taken to be of now, as real control
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +43,13 @@ RESET_SERVICE, STOP_SERVICE, MANAGER = "/hand/reset", "/hand/stop", "/controller
 _TRAJECTORY_STATE = "control_msgs/JointTrajectoryControllerState"
 _STOPS = 5
 _HISTORY = 64  # remembered states
+
+
+class Periodic(Protocol):
+    """A robot's node that moves by its own clock."""
+
+    def period(self) -> list[tuple[str, dict[str, Any], bool]]:
+        """One period. What to publish: topic, message, latched or not."""
 
 
 class HandNode:

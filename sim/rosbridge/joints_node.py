@@ -1,6 +1,7 @@
 """A robot of joints alone, as a node of ROS: whatever a robot's YAML file says of topics, joints and controllers.
 
-No physics: each joint goes straight to its target, at `SPEED`. So a robot's configuration can be tried against topics
+No physics: each joint goes straight to its target, at `SPEED` (`simulated_joints.py` has some).
+So a robot's configuration can be tried against topics
 and joints of its own without the robot: `serve_joints` behind a rosbridge server, as in docs/rosbridge.md.
 """
 
@@ -67,7 +68,7 @@ class JointsNode:
         signs = list(parse_list(Condition, settings.get("require", ()), "require"))
         self._signs: list[Condition] = signs
         self._e_stop = settings.get("e_stop") and parse(Condition, settings["e_stop"], "e_stop")
-        self.position = {**self._places(), **(start or {})}
+        self.position = {**places_of(settings), **(start or {})}
         self._target, self._velocity = dict(self.position), dict.fromkeys(self.position, 0.0)
         self.taken, self.said = 0, list[tuple[str, dict[str, Any]]]()
         self.controllers: dict[str, bool] = {}
@@ -86,7 +87,7 @@ class JointsNode:
 
     def signs(self) -> list[tuple[str, dict[str, Any], bool]]:
         """What is published once, for whoever comes later: that all is well, and the robot's description."""
-        said = [(sign.topic, _at(sign.path, sign.value, zero(sign.type, self._now)), True) for sign in self._signs]
+        said = [(sign.topic, at_path(sign.path, sign.value, zero(sign.type, self._now)), True) for sign in self._signs]
         if self._e_stop is not None:
             said.append((self._e_stop.topic, zero(self._e_stop.type, self._now), True))
         return [*said, ("/robot_description", {"data": self.urdf()}, True)]
@@ -103,18 +104,6 @@ class JointsNode:
 
     def _now(self) -> dict[str, int]:
         return self._graph.clock.stamp()
-
-    def _places(self) -> dict[str, float]:
-        """Where each joint stands at first."""
-        homes = [step.home.target for step in self._steps if step.home is not None]
-        places: dict[str, float] = {}
-        for field, one in self._command.items():
-            middle = [(low + high) / 2 for low, high in zip(one.low, one.high, strict=True)]
-            places.update(zip(one.names, homes[0][field] if homes else middle, strict=True))
-        for reading in self._readings.values():
-            for name in reading.names or reading.labels:
-                places.setdefault(name, 0.0)
-        return places
 
     def _join(self) -> None:
         graph = self._graph
@@ -165,7 +154,7 @@ class JointsNode:
         names = [name for one in self._command.values() if one.topic == topic for name in one.names]
 
         def take(message: dict[str, Any]) -> None:
-            told, values = _targets(publication, message, names)
+            told, values = targets_of(publication, message, names)
             if sorted(told) != sorted(names) or len(values) != len(names):
                 return  # as a controller: in silence
             with self._lock:
@@ -199,7 +188,23 @@ class JointsNode:
         return {"ok": True}
 
 
-def _targets(publication: Publication, message: dict[str, Any], names: list[str]) -> tuple[list[str], list[float]]:
+def places_of(settings: Mapping[str, Any]) -> dict[str, float]:
+    """Where each joint stands at first: the home of its reset, else the middle of the range of its command."""
+    steps: tuple[Step, ...] = parse_list(Step, settings.get("reset", ()), "reset")
+    commands: dict[str, CommandField] = parse_all(CommandField, settings["command"], "command")
+    readings: dict[str, ReadingSettings] = parse_all(ReadingSettings, settings["state"], "state")
+    homes = [step.home.target for step in steps if step.home is not None]
+    places: dict[str, float] = {}
+    for field, one in commands.items():
+        middle = [(low + high) / 2 for low, high in zip(one.low, one.high, strict=True)]
+        places.update(zip(one.names or one.labels, homes[0][field] if homes else middle, strict=True))
+    for reading in readings.values():
+        for name in reading.names or reading.labels:
+            places.setdefault(name, 0.0)
+    return places
+
+
+def targets_of(publication: Publication, message: dict[str, Any], names: list[str]) -> tuple[list[str], list[float]]:
     """Joints and values of one command message."""
     if publication.type == TRAJECTORY:
         part = publication.part or PARTS[TRAJECTORY][0]
@@ -209,7 +214,7 @@ def _targets(publication: Publication, message: dict[str, Any], names: list[str]
     return names, message["data"]
 
 
-def _at(path: str, value: object, message: dict[str, Any]) -> dict[str, Any]:
+def at_path(path: str, value: object, message: dict[str, Any]) -> dict[str, Any]:
     """The message with this value at a dotted path."""
     *way, last = path.split(".")
     inner = message

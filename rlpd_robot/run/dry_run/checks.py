@@ -77,13 +77,13 @@ def check_ages(ages_s: Floats, figures: Mapping[str, float], period_s: float) ->
     ]
 
 
-def check_stale(books: Sequence[Book]) -> Check:
+def check_stale(books: Sequence[Book], states_per_period: int = 1) -> Check:
     """No command that answers an old state was executed, none twice, none between a stop and a reset."""
     stale = twice = after_stop = executed = 0
     for book in books:
         done = book[book["outcome"] == Outcome.EXECUTED]
         executed += len(done)
-        stale += int((done["state"] - done["answers"] > FRESH_PERIODS + 1).sum())
+        stale += int((done["state"] - done["answers"] > (FRESH_PERIODS + 1) * states_per_period).sum())
         keys = [(bytes(r["server"]), bytes(r["controller"]), int(r["number"])) for r in done]
         twice += len(keys) - len(set(keys))
         after_stop += _after_stop(book)
@@ -104,7 +104,7 @@ def _after_stop(book: Book) -> int:
         if record["server"] != server:
             server, stopped = record["server"], True
         outcome = record["outcome"]
-        if outcome == Outcome.RESET:
+        if outcome in (Outcome.RESET, Outcome.IDLE):  # a robot that rests follows whoever commands
             stopped = False
         elif outcome in (Outcome.STOP, Outcome.HELD):
             stopped = True
@@ -113,11 +113,22 @@ def _after_stop(book: Book) -> int:
     return count
 
 
-def check_limits(books: Sequence[Book], limits: SafetyLimits) -> Check:
-    """Range and speed of everything that was executed, and what the robot itself refused."""
+Places = tuple[Floats, Floats]
+"""Where the commanded joints were: (N,) when [s], (N, C) in the command's units; NaN where nothing reads them."""
+
+
+def check_limits(books: Sequence[Book], limits: SafetyLimits, places: Sequence[Places] | None = None) -> Check:
+    """Range and speed of everything that was executed, and what the robot itself refused.
+
+    Args:
+        books: of each stage.
+        limits: of the safety filter.
+        places: of the undisturbed stages, which come first, where commands bear no number. Speed is then judged in
+            these alone: what a bad link does to the order of such commands is not the filter's. None: in all.
+    """
     outside = fast = refused = executed = 0
     worst = ""
-    for book in books:
+    for i, book in enumerate(books):
         refused += int((book["outcome"] == Outcome.INVALID).sum())
         done = book[book["outcome"] == Outcome.EXECUTED]
         executed += len(done)
@@ -125,8 +136,8 @@ def check_limits(books: Sequence[Book], limits: SafetyLimits) -> Check:
         slack = _SLACK * limits.width
         beyond = (values < limits.low - slack) | (values > limits.high + slack)
         outside += int(beyond.any(axis=1).sum())
-        quick = _too_fast(book, limits)
-        fast += quick
+        if places is None or i < len(places):
+            fast += _too_fast(book, limits, None if places is None else places[i])
         if beyond.any():
             worst = f"; element {int(np.argmax(beyond.any(axis=0)))} first"
     return Check(
@@ -138,12 +149,13 @@ def check_limits(books: Sequence[Book], limits: SafetyLimits) -> Check:
     )
 
 
-def _too_fast(book: Book, limits: SafetyLimits) -> int:
+def _too_fast(book: Book, limits: SafetyLimits, places: Places | None) -> int:
     """Steps between two executed commands without a reset or a stop between them.
 
     The filter's promise is one about what is sent from one tick to the next. So time is counted in the controller's own
     numbers: a robot that is late, or refuses one of them, sees two of its steps at once. Over rosbridge a command bears
-    no number, and the robot's clock must do.
+    no number, and the robot's clock must do; a command that leads to where the robot has just been, as the hold of a
+    stop does and the first of a way home, is no quick one.
     """
     if not limits.has_speed:
         return 0
@@ -154,18 +166,32 @@ def _too_fast(book: Book, limits: SafetyLimits) -> int:
             if last is not None and record["controller"] == last["controller"]:
                 ticks = _ticks(last, record, limits.period_s)
                 step = limits.max_speed * limits.period_s * ticks
-                count += bool((np.abs(record["values"] - last["values"]) > step * (1 + _SLACK) + 1e-12).any())
+                quick = np.abs(record["values"] - last["values"]) > step * (1 + _SLACK) + 1e-12
+                if quick.any() and places is not None:
+                    quick &= ~_near(record, places, step, limits.period_s)
+                count += bool(quick.any())
             last = record
-        elif outcome in (Outcome.RESET, Outcome.STOP, Outcome.HELD):
+        elif outcome in (Outcome.RESET, Outcome.STOP, Outcome.HELD, Outcome.IDLE):
             last = None
     return count
+
+
+def _near(record: np.void, places: Places, step: Floats, period_s: float) -> NDArray[np.bool_]:
+    """(C,) whether the robot has just been within a step of where this command leads."""
+    at_s = float(record["stamp_s"])
+    first, last = np.searchsorted(places[0], [at_s - _LAG * period_s, at_s])
+    if first == last:
+        return np.zeros(len(step), np.bool_)
+    near: NDArray[np.bool_] = (np.abs(places[1][first:last] - record["values"]) <= step).any(axis=0)  # False for NaN
+    return near
 
 
 def _ticks(last: np.void, record: np.void, period_s: float) -> int:
     """Control periods from one command to the next: by the controller's numbers, or by the clock where it has none."""
     if record["controller"] != NO_NUMBERS:
         return max(1, int(record["number"]) - int(last["number"]))
-    return max(1, round(float(record["stamp_s"] - last["stamp_s"]) / period_s))
+    by_clock = round(float(record["stamp_s"] - last["stamp_s"]) / period_s)
+    return max(1, by_clock, int(record["number"]) - int(last["number"]))  # the robot's own count of what came
 
 
 def check_filter(figures: Mapping[str, float], most: float, limits_name: str) -> Check:

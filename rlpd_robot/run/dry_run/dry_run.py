@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rlpd_robot.errors import ChildError, ConfigError
+from rlpd_robot.errors import ChildError, ConfigError, FaultError
 from rlpd_robot.robot.task import Task
 from rlpd_robot.run.directory import DRY_RUN, make_directory
 from rlpd_robot.run.dry_run import checks as c
@@ -23,6 +23,7 @@ from rlpd_robot.run.dry_run.evidence import Evidence
 from rlpd_robot.run.dry_run.growth import check_disk, check_memory, free_memory
 from rlpd_robot.run.dry_run.inflict import inflict
 from rlpd_robot.run.dry_run.learn import LEARN, try_learning
+from rlpd_robot.run.dry_run.load import Others, blamed
 from rlpd_robot.run.dry_run.lockstep import STAGE, Lockstep
 from rlpd_robot.run.dry_run.pictures import Envelope
 from rlpd_robot.run.dry_run.plan import Compose, Plan, Say, check_stand_in, make_plan
@@ -33,7 +34,7 @@ from rlpd_robot.run.dry_run.policy_checks import (
 )
 from rlpd_robot.run.dry_run.randomized import check_randomized, try_randomized
 from rlpd_robot.run.dry_run.sheet import FAULT, SHEET, VERDICT, Findings, write
-from rlpd_robot.run.dry_run.stage import LINKS, Stage, own_words, stand_in_words
+from rlpd_robot.run.dry_run.stage import LINKS, Stage, own_words, plays_joints, stand_in_words
 from rlpd_robot.run.dry_run.sweep import ROBUSTNESS, Point, cases, check_sweep, parse_imperfections, try_case
 from rlpd_robot.run.dry_run.timeline import interventions, stages_ms
 from rlpd_robot.run.dry_run.trials import Seen, Trial, in_words, judge, outcome_in_words, parse
@@ -46,6 +47,9 @@ STAGES = ("babble", "calm", "faults")
 
 _FAULTS = 10  # in undisturbed stages, after which it is given up
 _SLACK_S = 25.0  # to start processes on a busy machine
+_ENOUGH_S = 20.0  # of undisturbed episodes of random actions
+_HOME_S = 5.0  # of an episode's reset, for a robot that goes home slowly
+_BABBLE = 400  # control periods of random commands at least: from fewer, the joints cannot be told apart
 _EXAMPLES = 500  # observations on which the policy is tried
 
 
@@ -120,23 +124,34 @@ def _stages(plan: Plan, findings: Findings, say: Say, stopped: Callable[[], bool
     """All stages of the actor; False: the robot would not move."""
     dry, books = plan.settings.dry_run, []
     pairs = c.joint_pairs(plan.problem.robot, plan.limits.measured)
+    size, places = len(plan.limits.low), list[c.Places]()
     if dry.babble_s > 0:
-        say(f"random commands for {dry.babble_s:g} s")
+        babble_s = max(dry.babble_s, _BABBLE * plan.period_s)
+        say(f"random commands for {babble_s:g} s")
+        others = Others()
         with _stage("babble", plan, plan.random) as stage:
-            enough = round(dry.babble_s / plan.period_s)
-            faults = _undisturbed(stage, lambda: stage.followed() >= enough, dry.babble_s, stopped)
+            enough = round(babble_s / plan.period_s)
+            faults = _undisturbed(stage, lambda: stage.followed() >= enough, babble_s, stopped)
         seen = Evidence(stage.directory)
         books.append(seen.book)
+        places.append(seen.places(pairs, size))
         findings.random = _envelope(seen, plan)
-        findings.checks += [_check_quiet("undisturbed (random)", faults)]
+        findings.checks += [blamed(_check_quiet("undisturbed (random)", faults), others.cores())]
         if len(seen.executed):
-            findings.checks.append(c.check_joints(seen.readings, seen.book, plan.problem.robot, pairs))
-    say(f"{dry.episodes} undisturbed episodes")
-    seconds = dry.episodes * plan.problem.horizon * plan.period_s
+            step = seen.states_per_period(plan.period_s)
+            readings = {name: values[::step] for name, values in seen.readings.items()}
+            findings.checks.append(c.check_joints(readings, seen.book, plan.problem.robot, pairs))
+    count = _episodes(plan)
+    say(f"{count} undisturbed episodes")
+    seconds = count * plan.problem.horizon * plan.period_s
+    others = Others()
     with _stage("calm", plan, plan.snapshot or plan.random, "actor.greedy_every=1") as stage:
-        faults = _undisturbed(stage, lambda: len(stage.episodes()) >= dry.episodes, 1.5 * seconds, stopped)
+        patience_s = 1.5 * seconds + _HOME_S * count
+        faults = _undisturbed(stage, lambda: len(stage.episodes()) >= count, patience_s, stopped)
+    findings.others = others.cores()
     seen = Evidence(stage.directory)
     books.append(seen.book)
+    places.append(seen.places(pairs, size))
     _judge_calm(plan, findings, seen, stage, faults)
     if not len(seen.executed):
         say("stops here: the robot followed nothing")
@@ -147,8 +162,17 @@ def _stages(plan: Plan, findings: Findings, say: Say, stopped: Callable[[], bool
         books.append(Evidence(stage.directory).book)
         findings.checks += [_check_trial(trial, seen_, plan.period_s) for trial, seen_ in findings.trials]
         findings.checks.append(_check_rearm(findings.trials))
-    findings.checks += [c.check_limits(books, plan.limits), c.check_stale(books)]
+    limits = c.check_limits(books, plan.limits, places if plays_joints(plan.settings) else None)
+    findings.checks += [limits, c.check_stale(books, seen.states_per_period(plan.period_s))]
     return True
+
+
+def _episodes(plan: Plan) -> int:
+    """Without a policy nothing is judged that needs many of them."""
+    asked = plan.settings.dry_run.episodes
+    if plan.snapshot is not None:
+        return asked
+    return max(1, min(asked, math.ceil(_ENOUGH_S / (plan.problem.horizon * plan.period_s))))
 
 
 @contextlib.contextmanager
@@ -175,10 +199,10 @@ def _judge_calm(plan: Plan, findings: Findings, seen: Evidence, stage: Stage, fa
     dry, settings = plan.settings.dry_run, plan.settings
     episodes = stage.episodes()[: dry.episodes]
     checks, figures = findings.checks, seen.figures
-    checks.append(_check_quiet("undisturbed", faults))
-    checks += c.check_rate(figures, dry.late)
     ages_s = seen.ages_s() if len(seen.executed) else np.zeros(0)
-    checks += c.check_ages(ages_s, figures, plan.period_s)
+    timing = [_check_quiet("undisturbed", faults), *c.check_rate(figures, dry.late)]
+    timing += c.check_ages(ages_s, figures, plan.period_s)
+    checks += [blamed(check, findings.others) for check in timing]
     observations = _observations(seen)
     if plan.snapshot is not None:
         checks.append(c.check_filter(figures, dry.filtered, settings.safety.name))
@@ -191,7 +215,7 @@ def _judge_calm(plan: Plan, findings: Findings, seen: Evidence, stage: Stage, fa
     checks.append(check_disk(seen.size_bytes, seen.seconds, free, dry.session_h))
     checks.append(check_memory(stage.memory, free_memory(), dry.session_h))
     findings.calm = _envelope(seen, plan)
-    findings.ages_ms = 1e3 * ages_s
+    findings.ages_ms, findings.lateness_s = 1e3 * ages_s, seen.lateness_s
     findings.interventions = interventions(seen.transitions)
     if len(seen.executed):
         findings.stages_ms = stages_ms(seen.executed, seen.measured_s(), seen.transitions, plan.period_s)
@@ -237,7 +261,12 @@ def _try_lockstep(lockstep: Lockstep, findings: Findings, say: Say, stopped: Cal
     dry, bar = lockstep.settings.dry_run, lockstep.settings.eval.min_success
     if stopped():
         raise _Ended
-    findings.randomized = try_randomized(lockstep)
+    try:
+        findings.randomized = try_randomized(lockstep)
+    except FaultError as error:  # a robot that stops by itself does so here, too
+        findings.checks.append(replace(check_randomized(None, dry.randomized_success, True), passed=False))
+        findings.checks[-1] = replace(findings.checks[-1], measured=f"the robot was stopped: {error.cause}")
+        return
     findings.checks.append(check_randomized(findings.randomized, dry.randomized_success, True))
     say(f"another robot in each episode: {findings.checks[-1].measured}")
     if dry.sweep and not lockstep.possible:
@@ -266,6 +295,7 @@ def _check_trial(trial: Trial, seen: Seen, period_s: float) -> Check:
 
 
 def _remedy(trial: Trial, seen: Seen) -> str:
+    kind = trial.fault.get("kind")
     if math.isnan(seen.began_s):
         return (
             "The robot did not move before it, or its stand-in knows no such fault: see the logs of the stage 'faults'."
@@ -273,6 +303,16 @@ def _remedy(trial: Trial, seen: Seen) -> str:
     if trial.expects == "survives":
         return (
             "Either the robot is really not fit for this, or a limit is too tight: see docs/safety.md and `watchdog`."
+        )
+    if kind in ("reflex", "e_stop") and not seen.sentence:
+        return (
+            "By what does the robot tell that it has stopped by itself? Over rosbridge, name the topics in "
+            "robot.driver.require and e_stop (docs/rosbridge.md)."
+        )
+    if seen.moved_after and kind in ("latency", "cut", "hang"):
+        return (
+            "What was under way arrived, and nobody refused it. Over rosbridge, `stamp: robot` of robot.driver.publish "
+            "lets a controller refuse what is late (docs/rosbridge.md); else a wire, and nothing on it that is slow."
         )
     return "Look at `watchdog` (docs/safety.md): its limits decide what is noticed, and when."
 

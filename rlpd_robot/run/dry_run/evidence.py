@@ -12,13 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlpd_robot.robot.book import Outcome, read_book
-from rlpd_robot.run.actor import STATUS
+from rlpd_robot.run.actor import LATENESS, STATUS
 from rlpd_robot.types import Segment
 from rlpd_robot.wire.journal_file import SUFFIX, scan
 from rlpd_robot.wire.journal_file import read_records as read_journal
 from rlpd_robot.wire.messages import SegmentMessage
 
 Floats = NDArray[np.float64]
+
+_LATEST_S = 0.5  # on its way to the robot
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +63,13 @@ class Evidence:
         return figures
 
     @cached_property
+    def lateness_s(self) -> Floats:
+        """(N, 2) up to how late [s], and how many of the ticks; empty when the actor was killed, or nothing ticked."""
+        path = self.directory / LATENESS
+        rows = json.loads(path.read_text()) if path.exists() else []
+        return np.array(rows, np.float64).reshape(-1, 2)
+
+    @cached_property
     def transitions(self) -> list[Segment]:
         """What the actor journalled, piece by piece, in order."""
         found: dict[str, list[Segment]] = defaultdict(list)
@@ -82,12 +91,44 @@ class Evidence:
         stamps = self.executed["stamp_s"]
         return float(stamps[-1] - stamps[0]) if len(stamps) > 1 else 0.0
 
+    def states_per_period(self, period_s: float) -> int:
+        """How often the robot told of itself in a control period [s]."""
+        between = np.diff(self.readings["stamp_s"][:, 0])
+        return max(1, round(period_s / float(np.median(between)))) if len(between) else 1
+
+    def places(self, pairs: Mapping[int, tuple[str, int]], size: int) -> tuple[Floats, Floats]:
+        """When [s] (N,), and where the commanded joints were then, in their units (N, C); NaN: nothing reads it."""
+        found = np.full((len(self.readings["stamp_s"]), size), np.nan)
+        for element, (field, i) in pairs.items():
+            found[:, element] = self.readings[field][:, i]
+        return self.readings["stamp_s"][:, 0], found
+
     def measured_s(self) -> Floats:
-        """For each followed command, when the state was measured that it answers [s]; NaN where that is not known."""
+        """For each followed command, when the state was measured that it answers [s]; NaN where that is not known.
+
+        Commands that bear neither number nor stamp do not say what they answer: then the actor's journal does.
+        """
         stamps = self.readings["stamp_s"][:, 0]
+        if len(self.executed) and (self.executed["answers"] == self.executed["state"]).all():
+            return self._measured_by_journal(stamps)
         rows = self.executed["answers"] + 1
         known = (rows > 0) & (rows < len(stamps))
         return np.where(known, stamps[np.where(known, rows, 0)], np.nan)
+
+    def _measured_by_journal(self, stamps: Floats) -> Floats:
+        """The newest state when the actor received the one that the command sent last answers."""
+        found = np.full(len(self.executed), np.nan)
+        if not self.transitions or not len(stamps):
+            return found
+        own = np.concatenate([segment.stamps_s for segment in self.transitions])
+        own = own[np.argsort(own[:, 3])]
+        sent = np.searchsorted(own[:, 3], self.executed["stamp_s"], "right") - 1
+        state = np.searchsorted(stamps, own[np.maximum(sent, 0), 0], "right") - 1
+        known = (sent >= 0) & (state >= 0)
+        found[known] = stamps[state[known]]
+        between = self.executed["stamp_s"] - own[np.maximum(sent, 0), 3]
+        found[between > _LATEST_S] = np.nan  # another command than one of an episode: a reset's, a stop's
+        return found
 
     def ages_s(self) -> Floats:
         """(N,) age of the state that each followed command answers, when it was followed [s]."""

@@ -9,15 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlpd_robot.robot.book import Outcome
+from rlpd_robot.robot.watchdog import FROZEN
 from rlpd_robot.run.dry_run.stage import Stage
 from rlpd_robot.run.dry_run.trials import Seen, Trial, judge
 
 _MOVING = 15  # commands followed, before a trial and after one
-_READY_S = 15.0
+_READY_S = 30.0
 _BEGIN_S = 3.0
+_LOOK_S = 0.06
 _ATTEMPTS = 3
 _MOVES = (Outcome.EXECUTED, Outcome.RESET)
-_ENDS = (Outcome.STOP, Outcome.HELD)
+_ENDS = (Outcome.STOP, Outcome.HELD, Outcome.IDLE)
+_ACTS = 3  # transitions by which an actor shows that it acts, and is not on a slow way home
 
 
 def inflict(stage: Stage, trial: Trial, period_s: float, hold_s: float) -> Seen:
@@ -30,7 +33,7 @@ def inflict(stage: Stage, trial: Trial, period_s: float, hold_s: float) -> Seen:
     """
     seen = Seen()
     for attempt in range(1, _ATTEMPTS + 1):
-        if not moves(stage):
+        if not moves(stage) or (FROZEN in trial.causes and not _begins(stage)):
             return Seen()
         seen = replace(_once(stage, trial, f"{trial.name} {attempt}", period_s, hold_s), attempts=attempt)
         if not (seen.busy and judge(trial, seen, period_s)):
@@ -42,10 +45,29 @@ def moves(stage: Stage) -> bool:
     """Have the robot follow commands, arming where something else has stopped it; False: it will not."""
     deadline_s, since_s = time.monotonic() + _READY_S, time.monotonic()
     while time.monotonic() < deadline_s:
-        if stage.until(lambda: stage.followed(since_s) >= _MOVING, 1.0):
+        if stage.until(lambda: stage.followed(since_s) >= _MOVING, 1.0) and _acts(stage, deadline_s):
             return True
         if stage.fault():
             stage.arm()
+    return False
+
+
+def _begins(stage: Stage) -> bool:
+    """Wait for the beginning of an episode: what is counted in one, as commands without a change, begins with it."""
+    before, deadline_s = stage.begun(), time.monotonic() + _READY_S
+    stage.until(lambda: stage.begun() != before, _READY_S)
+    return _acts(stage, deadline_s)
+
+
+def _acts(stage: Stage, deadline_s: float) -> bool:
+    """Whether the policy moves the robot; False: it does not in time, or there is a fault."""
+    before = stage.acted()
+    while time.monotonic() < deadline_s and not stage.fault():
+        now = stage.acted()
+        if 0 <= before <= now - _ACTS:
+            return True
+        before = min(before, now) if before >= 0 else now
+        stage.wait(_LOOK_S)
     return False
 
 

@@ -17,7 +17,7 @@ from rlpd_robot.run.plotting import Palette, dress, legend, new_figure, to_png
 
 Floats = NDArray[np.float64]
 
-_BINS = 60
+_BINS, _PER_DECADE = 60, 12
 _QUIET = 0.45  # of a colour beside another
 
 
@@ -46,6 +46,22 @@ def intervals_png(intervals_ms: Floats, period_ms: float, palette: Palette) -> b
         axes.hist(np.clip(intervals_ms, 0, top), bins=_BINS, color=palette.main, log=True)
         axes.axvline(period_ms, color=palette.second, linewidth=1.6, label=f"control period {period_ms:g} ms")
         axes.set_ylabel("commands", color=palette.text, fontsize=9)
+    legend(axes, palette)
+    return to_png(figure, dpi=150)
+
+
+def lateness_png(lateness_s: Floats, period_ms: float, palette: Palette) -> bytes:
+    """How late the actor's ticks began: (N, 2) up to how late [s], and how many."""
+    figure, axes = _panel("A tick begins late by [ms]", palette)
+    if len(lateness_s):
+        ends, counts = 1e3 * lateness_s[:, 0], lateness_s[:, 1]
+        low, high = np.floor(np.log10(ends.min())), np.ceil(np.log10(max(ends.max(), 1.05 * period_ms)))
+        edges = np.logspace(low, high, int(_PER_DECADE * (high - low)) + 1)
+        axes.hist(ends, bins=edges, weights=counts, color=palette.main, log=True)
+        axes.axvline(period_ms / 2, color=palette.demos, linewidth=1.6, label=f"half a period, {period_ms / 2:g} ms")
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.set_ylabel("ticks", color=palette.text, fontsize=9)
     legend(axes, palette)
     return to_png(figure, dpi=150)
 

@@ -13,7 +13,7 @@ from rlpd_robot.errors import ConfigError, PeerTimeoutError, RlpdRobotError
 from rlpd_robot.robot.driver import Driver
 from rlpd_robot.robot.safety_limits import SafetyLimits
 from rlpd_robot.robot.task import Task, problem_of
-from rlpd_robot.run.dry_run.check import Check
+from rlpd_robot.run.dry_run.check import Check, skipped
 from rlpd_robot.run.dry_run.policy_checks import (
     Training,
     check_finite,
@@ -21,9 +21,9 @@ from rlpd_robot.run.dry_run.policy_checks import (
     load_policy,
     stores_or_check,
 )
-from rlpd_robot.run.dry_run.sheet import Findings
-from rlpd_robot.run.dry_run.stage import LINKS, own_words, stand_in_recipe, stand_in_words
-from rlpd_robot.run.dry_run.trials import Trial, parse
+from rlpd_robot.run.dry_run.sheet import FAULT, Findings
+from rlpd_robot.run.dry_run.stage import LINKS, own_words, plays_joints, stand_in_recipe, stand_in_words
+from rlpd_robot.run.dry_run.trials import Link, Trial, fit, in_words, parse
 from rlpd_robot.run.evaluate import Build
 from rlpd_robot.run.ports import free_addresses
 from rlpd_robot.run.processes import Child
@@ -124,11 +124,20 @@ def make_plan(
         checks.append(check_problem(snapshot, problem, training))
         if checks[-1].passed:
             checks.append(check_finite(snapshot, training, []))
-    trials = parse(settings.dry_run, settings.watchdog, problem.robot.period_s)
+    period_s, link = problem.robot.period_s, _link(settings)
+    fitted = fit(parse(settings.dry_run, settings.watchdog, period_s), problem.robot, settings.watchdog, link)
+    checks += [skipped(f"{FAULT}{trial.name}", in_words(trial, period_s), why) for trial, why in fitted if why]
+    trials = [trial for trial, why in fitted if not why]
     if limits is None or any(check.passed is False for check in checks):
         say("stops here: nothing may move with this")
         return None
     return Plan(settings, words, folder, problem, limits, snapshot, training, trials)
+
+
+def _link(settings: Settings) -> Link:
+    """A robot whose joints alone are played is one of ros2_control: it has no watchdog."""
+    driver = settings.robot.driver
+    return Link("subscribe" not in driver or bool(driver["subscribe"]), not plays_joints(settings))
 
 
 def _meet(words: Sequence[str], build: Build, compose: Compose, task: Task, folder: Path) -> ProblemSpec:

@@ -18,6 +18,7 @@ from rlpd_robot.run.dry_run.pictures import (
     envelope_png,
     intervals_png,
     interventions_png,
+    lateness_png,
     randomized_png,
     stages_png,
     stops_png,
@@ -49,6 +50,8 @@ class Findings:
         checks: in the order in which they were made.
         trials: what was inflicted, and what came of it.
         intervals_ms: between two commands at the robot, undisturbed [ms].
+        lateness_s: (N, 2) up to how late ticks began [s], and how many, undisturbed.
+        others: cores that other programs used meanwhile, on average; NaN where that is not known.
         ages_ms: from measurement to execution [ms].
         stages_ms: (N, 5) where that time went, see `timeline.STAGES` [ms].
         interventions: of the safety filter, undisturbed; or none.
@@ -67,6 +70,8 @@ class Findings:
     checks: list[Check] = field(default_factory=list)
     trials: list[tuple[Trial, Seen]] = field(default_factory=list)
     intervals_ms: Floats = field(default_factory=lambda: np.zeros(0))
+    lateness_s: Floats = field(default_factory=lambda: np.zeros((0, 2)))
+    others: float = math.nan
     ages_ms: Floats = field(default_factory=lambda: np.zeros(0))
     stages_ms: Floats = field(default_factory=lambda: np.zeros((0, len(STAGES))))
     interventions: Interventions | None = None
@@ -115,6 +120,7 @@ def to_json(findings: Findings) -> dict[str, Any]:
         "policy": findings.policy or None,
         "period_s": _number(findings.period_s),
         "wall_s": round(findings.wall_s, 1),
+        "other_programs_cores": _number(findings.others),
         "checks": [check.to_json() for check in findings.checks],
         "trials": [
             {
@@ -206,6 +212,14 @@ def _checks(checks: Sequence[Check]) -> str:
 def _pictures(findings: Findings) -> str:
     period_ms = 1e3 * findings.period_s
     drawn: list[tuple[str, str, Callable[[Palette], bytes]]] = []
+    if len(findings.lateness_s):
+        drawn.append(
+            (
+                "Lateness of ticks",
+                "Undisturbed: how long after its deadline each tick of the actor began.",
+                lambda palette: lateness_png(findings.lateness_s, period_ms, palette),
+            )
+        )
     if len(findings.intervals_ms):
         drawn += [
             (

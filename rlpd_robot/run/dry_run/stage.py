@@ -29,6 +29,9 @@ from rlpd_robot.wire.policy_channel import PolicyPublisher
 SIM, ACTOR = "sim", "actor"
 LINKS = ("robot", "data", "policy", "control", "serve")
 
+_ROSBRIDGE = ".rosbridge.driver.RosbridgeDriver"
+_JOINTS: Recipe = {"_target_": "robot_configs/stand_in/joints.yaml", "faults": {}, "lockstep": False}
+
 _TURN_S = 0.03
 _ASK_S = 0.5
 _WEIGH_S = 1.0
@@ -43,13 +46,23 @@ def own_words(words: Sequence[str], folder: Path, addresses: Sequence[str]) -> l
 
 
 def stand_in_recipe(settings: Settings) -> Recipe | None:
-    """Of what plays the robot in a dry run: that of the dry run itself, else of the robot's file."""
+    """Of what plays the robot in a dry run: that of the dry run itself, else of the robot's file, else its joints."""
     recipe: Recipe | None = settings.dry_run.stand_in
-    return settings.robot.stand_in if recipe is None else recipe
+    if recipe is None:
+        recipe = settings.robot.stand_in
+    return _JOINTS if recipe is None and plays_joints(settings) else recipe
+
+
+def plays_joints(settings: Settings) -> bool:
+    """Whether the robot's own file is all there is, and says enough to play its joints."""
+    given = settings.dry_run.stand_in is not None or settings.robot.stand_in is not None
+    return not given and str(settings.robot.driver.get("_target_")).endswith(_ROSBRIDGE)
 
 
 def stand_in_words(settings: Settings) -> list[str]:
     """For whatever starts the stand-in: which one. The actor is not told, and acts as in front of the robot."""
+    if plays_joints(settings):
+        return ["+stand_in@robot.stand_in=joints"]
     return [] if settings.dry_run.stand_in is None else ["robot.stand_in=${dry_run.stand_in}"]
 
 
@@ -167,6 +180,20 @@ class Stage:
         """Commands that the robot followed from this time on."""
         records = self.records()
         return int(((records["outcome"] == Outcome.EXECUTED) & (records["stamp_s"] >= since_s)).sum())
+
+    def acted(self) -> int:
+        """Transitions that the actor has made; -1 while nobody answers."""
+        return self._counted("transitions")
+
+    def begun(self) -> int:
+        """Episodes that the actor has begun; -1 while nobody answers."""
+        return self._counted("episodes")
+
+    def _counted(self, what: str) -> int:
+        with contextlib.suppress(PeerTimeoutError, PeerRefusedError):
+            found = re.search(rf"(\d+) {what}", ask(self._control, "status", {}, _ASK_S))
+            return int(found[1]) if found else -1
+        return -1
 
     def fault(self) -> str:
         """The actor's latched fault in its own words; "" while there is none, or nobody answers."""

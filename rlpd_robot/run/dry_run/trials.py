@@ -1,14 +1,15 @@
 """What is inflicted, what must come of it, and whether it did."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
 from rlpd_robot.errors import ConfigError
 from rlpd_robot.robot.motion import FRESH_PERIODS
 from rlpd_robot.robot.watchdog import CAUSES, E_STOP, FROZEN, LINK, OVERRUN, STALE, WatchdogSettings
 from rlpd_robot.run.dry_run.settings import DryRunSettings
+from rlpd_robot.spec import RobotSpec
 
 Expectation = Literal["stops", "survives", "either"]
 
@@ -40,6 +41,19 @@ class Trial:
     expects: Expectation = "survives"
     causes: tuple[str, ...] = ()
     within_s: float = math.inf
+
+
+@dataclass(frozen=True)
+class Link:
+    """What a robot and its link know of time.
+
+    Attributes:
+        stamps_states: whether states say when they were measured.
+        own_watchdog: whether the robot stops by itself when fresh commands cease, and tells so.
+    """
+
+    stamps_states: bool = True
+    own_watchdog: bool = True
 
 
 @dataclass(frozen=True)
@@ -194,3 +208,33 @@ def outcome_in_words(seen: Seen) -> str:
     stop = "its process was gone" if math.isnan(seen.stopped_s) else f"stopped after {seen.stopped_after_s:.3f} s"
     reason = f" ({rest})" if rest else ""
     return f"{stop}, told after {seen.told_after_s:.3f} s as '{cause}'{reason}{again}"
+
+
+def fit(trials: Sequence[Trial], robot: RobotSpec, watchdog: WatchdogSettings, link: Link) -> list[tuple[Trial, str]]:
+    """The trials as this robot can have them, each with why it cannot; "" where it can.
+
+    Args:
+        trials: as parsed.
+        robot: its description.
+        watchdog: settings.
+        link: what it knows of time.
+    """
+    return [_fit(trial, robot, watchdog, link) for trial in trials]
+
+
+def _fit(trial: Trial, robot: RobotSpec, watchdog: WatchdogSettings, link: Link) -> tuple[Trial, str]:
+    kind, fault = trial.fault.get("kind"), dict(trial.fault)
+    if kind == "tracker_dropout" and not fault.get("fields"):
+        joints = {label for f in robot.command for label in f.labels}
+        if all(f.labels and set(f.labels) <= joints for f in robot.state):
+            return trial, "it measures nothing but its joints"
+    if kind in ("clock_jump", "clock_skew") and not link.stamps_states:
+        return trial, "its states bear no stamps"
+    if kind == "latency" and trial.expects == "stops":
+        # So late that somebody must notice: the robot, where it has a watchdog that tells, else the actor's.
+        least_s = 3 * robot.period_s if link.own_watchdog else 1.3 * watchdog.stale_s
+        fault["delay_s"] = max(float(fault.get("delay_s", 0.0)), least_s)
+        return replace(trial, fault=fault, seconds=max(trial.seconds, 2 * fault["delay_s"])), ""
+    if FROZEN in trial.causes:
+        return replace(trial, seconds=max(trial.seconds, trial.within_s)), ""
+    return trial, ""

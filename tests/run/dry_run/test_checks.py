@@ -171,6 +171,35 @@ def test_limits_by_the_robots_own_book():
     assert "1 refused" in c.check_limits([slow], limits(max_speed=0.1)).measured
 
 
+def test_a_robot_without_a_watchdog_may_rest_and_go_on():
+    book, _ = episode()
+    book["outcome"][[0, 150]] = Outcome.IDLE
+    assert c.check_stale([book]).passed
+    book["outcome"][0] = Outcome.EXECUTED  # nobody has said that it may move
+    assert "after a stop" in c.check_stale([book]).measured
+    old = book[1:].copy()
+    old["outcome"][0], old["answers"][50] = Outcome.IDLE, old["state"][50] - 12
+    assert c.check_stale([old]).passed is False
+    assert c.check_stale([old], states_per_period=4).passed
+
+
+def test_the_way_back_to_where_it_stands_is_no_quick_step():
+    book, _ = episode(step=0.05)
+    book["controller"] = c.NO_NUMBERS
+    book["number"] = 0
+    stamps, places = np.arange(400) * PERIOD_S, np.full((400, J), np.nan)
+    slow = limits(max_speed=6.0)
+    assert c.check_limits([book], slow, [(stamps, places)]).passed
+    book["values"][200:] = book["values"][200:] + 0.5  # a jump, to where nothing is
+    assert "1 too fast" in c.check_limits([book], slow, [(stamps, places)]).measured
+    assert c.check_limits([book], slow, []).passed  # a stage with faults: not judged
+    places[150:250] = book["values"][200]
+    assert c.check_limits([book], slow, [(stamps, places)]).passed  # it had stood there
+    book["number"][200:] = 11  # ten came in between, and the robot took the newest
+    places[:] = np.nan
+    assert c.check_limits([book], slow, [(stamps, places)]).passed
+
+
 def test_filter_success_and_disk():
     assert c.check_filter(FIGURES, 0.2, "x").passed
     assert c.check_filter({**FIGURES, "filtered": 300.0}, 0.2, "narrow").remedy.startswith("The limits 'narrow'")

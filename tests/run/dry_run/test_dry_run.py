@@ -29,7 +29,7 @@ FAULT = Trial("<nan>", {"kind": "nan"}, expects="stops", causes=("bad data",), w
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["robot=ur5e", "task=fields"], "nothing stands in for robot 'ur5e' yet (docs/dry_run.md says"),
+        (["robot=zmq_robot", "task=fields"], "nothing stands in for robot 'zmq_robot' yet (docs/dry_run.md says"),
         (
             ["robot=zmq_robot", "task=fields", "dry_run.stand_in={_target_: builtins.print}"],
             "one that takes faults; that of robot 'zmq_robot' plays a robot",
@@ -74,6 +74,7 @@ def test_a_dry_run_is_no_run(tmp_path):
 def findings(*checks, trials=()):
     found = sheet.Findings("a <robot>", "door", "", "run: 1", 0.01, list(checks), list(trials))
     found.intervals_ms, found.ages_ms = np.full(100, 10.0), np.full(100, 7.0)
+    found.lateness_s = np.array([[1e-4, 90.0], [2e-3, 10.0]])
     found.stages_ms, found.interventions = np.ones((9, 5)), interventions([])
     found.randomized = Randomized({"mass": (0.8, 1.2)}, (0.0, 50.0), (False, True))
     found.random = sheet.Envelope(("a", "b"), np.zeros(2), np.ones(2), np.zeros(2), np.ones(2))
@@ -82,6 +83,7 @@ def findings(*checks, trials=()):
 
 def test_a_sheet_of_go_and_of_no_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     drawn = (
+        "lateness_png",
         "intervals_png",
         "ages_png",
         "envelope_png",
@@ -109,7 +111,7 @@ def test_a_sheet_of_go_and_of_no_go(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     page = (tmp_path / "verdict.html").read_text()
     assert "Look at it." in page
     assert "<nan>" not in page
-    assert page.count("<figure>") == 6  # nothing was acted on which the filter could have intervened
+    assert page.count("<figure>") == 7  # nothing was acted on which the filter could have intervened
     assert "mass 0.8 to 1.2" in page
     assert told["randomized"]["success_ci95"] == pytest.approx([0.0945, 0.9055], abs=1e-3)
     assert told["stages_ms"]["policy"] == {"p50": 1.0, "p99": 1.0}

@@ -8,7 +8,7 @@ import pytest
 from rlpd_robot.robot.book import CommandBook, Outcome, new_records, read_book, record_dtype
 from rlpd_robot.run.dry_run.inflict import stop_of
 
-E, R, S, H, N = Outcome.EXECUTED, Outcome.RESET, Outcome.STOP, Outcome.HELD, Outcome.NOT_RESET
+E, R, S, H, N, IDLE = (getattr(Outcome, name) for name in ("EXECUTED", "RESET", "STOP", "HELD", "NOT_RESET", "IDLE"))
 
 
 def book(*lines):
@@ -26,6 +26,8 @@ def book(*lines):
         ([(2.1, H), (2.1, S), (2.2, R), (2.3, E), (2.4, S)], 2.4, 0),  # an episode ended as any other in between
         ([(2.1, E), (2.2, S), (3.5, E), (3.6, R)], 2.2, 2),  # after the actor had told: nothing may be carried out
         ([(2.1, E), (2.2, E)], math.nan, 0),
+        ([(2.1, E), (2.2, IDLE), (3.5, IDLE)], 2.2, 0),  # told to hold, again after the actor had told: it stands
+        ([(2.1, E), (2.2, IDLE), (3.5, E)], 2.2, 1),
         ([(1.0, E)], math.nan, 0),
     ],
 )

@@ -9,7 +9,8 @@ from rlpd_robot.config import load
 from rlpd_robot.errors import ConfigError
 from rlpd_robot.robot.watchdog import WatchdogSettings
 from rlpd_robot.run.dry_run.settings import DryRunSettings
-from rlpd_robot.run.dry_run.trials import Seen, Trial, judge, outcome_in_words, parse
+from rlpd_robot.run.dry_run.trials import Link, Seen, Trial, fit, judge, outcome_in_words, parse
+from rlpd_robot.spec import Field, RobotSpec
 
 PERIOD_S = 0.01
 SETTINGS = load("dry_run", [])[0]
@@ -62,6 +63,23 @@ def test_deadlines_follow_the_watchdog():
     assert by_name["e-stop"].fault["field"] == "pressed"
     assert by_name["e-stop"].causes == ("e-stop pressed", "robot link")
     assert "field" not in BY_NAME["e-stop"].fault
+
+
+def test_a_robot_has_the_trials_that_it_can_have():
+    joints = Field("q", (2,), "float64", "rad", labels=("a", "b"))
+    arm = RobotSpec("arm", 0.05, (joints,), (replace(joints, name="c", low=(-1.0,) * 2, high=(1.0,) * 2),))
+    trials = parse(SETTINGS.dry_run, SETTINGS.watchdog, arm.period_s)
+    found = {trial.name: (trial, why) for trial, why in fit(trials, arm, SETTINGS.watchdog, Link(False, False))}
+    assert {name: why for name, (_, why) in found.items() if why} == {
+        "tracker dropout": "it measures nothing but its joints",
+        "clock too fast": "its states bear no stamps",
+        "clock set back": "its states bear no stamps",
+    }
+    assert found["link too slow"][0].fault["delay_s"] == pytest.approx(0.65)  # more than the watchdog bears
+    assert found["frozen sensors"][0].seconds == found["frozen sensors"][0].within_s == pytest.approx(7.85)
+    hand = replace(arm, period_s=PERIOD_S, state=(joints, Field("tracker", (3,), "float64", "m")))
+    kept = fit(TRIALS, hand, SETTINGS.watchdog, Link())
+    assert [trial for trial, why in kept if not why] == TRIALS  # at 100 Hz, with a watchdog of its own
 
 
 def test_what_is_made_of_entries():
