@@ -22,7 +22,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[1]
 IMAGES: Mapping[str, tuple[str, Mapping[str, str]]] = {
-    "robot": ("Dockerfile.robot", {"EXTRAS": "ros"}),
+    "robot": ("Dockerfile.robot", {"PACKAGES": "", "EXTRAS": "ros"}),
     "sim": ("Dockerfile.robot", {"PACKAGES": "libosmesa6", "EXTRAS": "sim"}),
     "learner-cpu": ("Dockerfile.learner", {"EXTRAS": "learner"}),
     "learner": ("Dockerfile.learner", {"EXTRAS": "cuda"}),
