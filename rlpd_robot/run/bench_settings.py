@@ -121,22 +121,29 @@ class LatencySettings:
             raise ConfigError("latency.seconds", self.seconds, "above 0 and at most 3600")
 
 
+CHAOS_PHASES = ("lockstep", "realtime")
+
+
 @dataclass(frozen=True)
 class ChaosSettings:
     """`rlpd-robot bench chaos`.
 
     Attributes:
-        faults: over the run in lock-step and the one by the wall clock together.
+        faults: over all runs together.
+        phases: one run each: "lockstep", "realtime" (by the wall clock), or both.
         recovery_s: longest time from the end of a fault until a transition executed after it is committed [s].
         folder: where the runs, their books and their logs stay; none: they are deleted.
     """
 
     faults: int = 72
+    phases: tuple[str, ...] = CHAOS_PHASES
     recovery_s: float = 180.0
     folder: str | None = None
 
     def __post_init__(self) -> None:
         at_least("chaos.faults", self.faults, 1)
+        if not self.phases or len(set(self.phases)) < len(self.phases) or not set(self.phases) <= set(CHAOS_PHASES):
+            raise ConfigError("chaos.phases", list(self.phases), f"some of {list(CHAOS_PHASES)}, each once")
         if not 0 < self.recovery_s < math.inf:
             raise ConfigError("chaos.recovery_s", self.recovery_s, "a positive time in seconds")
 

@@ -48,7 +48,7 @@ def test_a_learner_is_killed_and_started_again_while_the_robot_moves_on(
     actor.until(lambda: size(run / "actor" / "journal") > journalled + 10_000)  # it goes on, for some ten segments
 
     second = start("learner", endless)
-    second.until(lambda: row(run).get("env_steps", 0) > 2 * committed + 100)
+    second.until(lambda: row(run).get("env_steps", 0) > committed + 100)
     assert any(text.startswith("goes on from the ") for text in events(run))
     turned_away(tmp_path, demos, second)
 

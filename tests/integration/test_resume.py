@@ -70,7 +70,7 @@ def outcome(root: Path, demos: Path, name: str, kills: list[int]) -> dict[str, A
     }
 
 
-def test_a_learner_that_was_killed_twice_has_never_stopped(demos: Path, tmp_path: Path) -> None:
-    once, again = (outcome(tmp_path, demos, name, kills) for name, kills in (("a", []), ("b", [40, 120])))
+def test_a_learner_that_was_killed_has_never_stopped(demos: Path, tmp_path: Path) -> None:
+    once, again = (outcome(tmp_path, demos, name, kills) for name, kills in (("a", []), ("b", [70])))
     assert [key for key in once if once[key] != again[key]] == []
     assert once.keys() == again.keys()

@@ -1,7 +1,7 @@
 """`rlpd-robot bench chaos`: real processes train while they are killed, suspended, and their links spoilt.
 
 Then three books are compared: what the stand-in executed, what `live.zarr` holds, what the learner learned from. One
-run is in lock-step, one by the wall clock.
+run is in lock-step, one by the wall clock, unless `chaos.phases` says otherwise.
 """
 
 import sys
@@ -32,8 +32,6 @@ from rlpd_robot.run.ports import free_addresses
 from rlpd_robot.run.settings import Settings
 from rlpd_robot.types import to_batch
 
-PHASES = ("lockstep", "realtime")
-
 _NAMES = ("robot", "data", "policy", "control")
 _VERDICTS = ("lost", "duplicated", "torn", "unrecovered")
 
@@ -50,11 +48,12 @@ def run_bench(settings: Settings, words: Sequence[str], build: Build) -> dict[st
     with tempfile.TemporaryDirectory(prefix="rlpd-chaos-") as temporary:
         folder = Path(chaos.folder or temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        dealt = schedule(chaos.faults, seed, len(PHASES))
+        dealt = schedule(chaos.faults, seed, len(chaos.phases))
         phases = {
-            name: _phase(name, faults, folder, settings, words) for name, faults in zip(PHASES, dealt, strict=True)
+            name: _phase(name, faults, folder, settings, words)
+            for name, faults in zip(chaos.phases, dealt, strict=True)
         }
-        problem = DemoStore.open(folder / PHASES[0] / LIVE).problem
+        problem = DemoStore.open(folder / chaos.phases[0] / LIVE).problem
         cost = journal_cost(problem, folder / "cost")
     total = {name: sum(phase[name] for phase in phases.values()) for name in ("faults", "executed", "committed")}
     found = {name: [text for phase in phases.values() for text in phase[name]] for name in _VERDICTS}
