@@ -92,9 +92,4 @@ def run(node: Periodic, server: RosbridgeServer, period_s: float, stop: threadin
         clock.sleep_until(deadline_s)
         if clock.now() - deadline_s > period_s:
             origin, index = clock.now(), 0
-        server.do(_publish, server, node.period())
-
-
-def _publish(server: RosbridgeServer, messages: list[tuple[str, dict[str, object], bool]]) -> None:
-    for topic, message, latch in messages:
-        server.graph.publish(topic, message, latch)
+        server.publish(node.period())

@@ -87,6 +87,7 @@ class HandNode:
         self._fresh_s = FRESH_PERIODS * hand.spec.period_s
         self._joints = [name for field in hand.spec.command for name in field.labels]
         self._order = sorted(range(len(self._joints)), key=lambda i: self._joints[i])
+        self._sorted = [self._joints[i] for i in self._order]
         self._index = {name: i for i, name in enumerate(self._joints)}
         self._number = self._stopped = 0
         self._sequence = -1
@@ -151,7 +152,7 @@ class HandNode:
             np.concatenate([values[f"{kind}{what}"] for kind in both])[self._order].tolist()
             for what in ("position", "velocity")
         )
-        names = [self._joints[i] for i in self._order]
+        names = self._sorted
         joints = {"header": header, "name": names, "position": position, "velocity": velocity, "effort": []}
         zero = {
             **dict.fromkeys(("velocities", "accelerations", "effort"), ()),

@@ -2,8 +2,9 @@
 
 import asyncio
 import contextlib
+import socket as sockets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -52,6 +53,7 @@ class RosbridgeServer:
             remedy = "Use a loopback address, or set link.insecure=true on a network that you trust."
             raise AddressError("link.robot", address, "other machines could reach it, and nothing is encrypted", remedy)
         self.graph, self.clients, self._plan = graph, set[Client](), plan
+        self._connections = set[ServerConnection]()
         self._loop = asyncio.new_event_loop()
         self._ended: asyncio.Event | None = None
         self._started = threading.Event()
@@ -82,6 +84,15 @@ class RosbridgeServer:
         """Have the server's thread do something with the graph."""
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(work, *arguments)
+
+    def publish(self, messages: Iterable[tuple[str, dict[str, Any], bool]]) -> None:
+        """Have the server's thread publish what belongs to one moment: topic, message, latched or not."""
+        self.do(self._publish, messages)
+
+    def _publish(self, messages: Iterable[tuple[str, dict[str, Any], bool]]) -> None:
+        with _corked(self._connections):
+            for topic, message, latch in messages:
+                self.graph.publish(topic, message, latch)
 
     def close(self) -> None:
         """End all connections and release the address."""
@@ -135,6 +146,7 @@ class RosbridgeServer:
         faulty = FaultyLink(self._plan, send) if self._plan is not None else None
         client = Client(self.graph, send if faulty is None else faulty.send)
         self.clients.add(client)
+        self._connections.add(socket)
         try:
             if faulty is not None:
                 await faulty.pass_on(socket, client.handle)
@@ -145,7 +157,25 @@ class RosbridgeServer:
             pass  # as the real one, it makes nothing of a client that dies
         finally:
             self.clients.discard(client)
+            self._connections.discard(socket)
             client.close()
+
+
+@contextlib.contextmanager
+def _corked(connections: Iterable[ServerConnection]) -> Iterator[None]:
+    """What is written meanwhile leaves at once at the end: a client wakes once a period, not once a message."""
+    if not hasattr(sockets, "TCP_CORK"):  # no Linux
+        yield
+        return
+    handles = [c.transport.get_extra_info("socket") for c in connections if not c.transport.is_closing()]
+    for handle in handles:
+        handle.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_CORK, 1)
+    try:
+        yield
+    finally:
+        for handle in handles:
+            if handle.fileno() >= 0:
+                handle.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_CORK, 0)
 
 
 def _port(port: int | None) -> int:

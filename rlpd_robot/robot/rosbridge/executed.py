@@ -52,10 +52,12 @@ class EchoReader:
             return None
         if settings.names_path is not None:
             names = names_of(heard.message, settings.names_path)
-            if len(names) != numbers.size or not set(self._names) <= set(names):
-                return None
             if names != self._place[0]:
+                if not set(self._names) <= set(names):
+                    return None
                 self._place = names, [names.index(name) for name in self._names]
+            if len(names) != numbers.size:
+                return None
             numbers = numbers[self._place[1]]
         return numbers / self._scale if numbers.shape == self._scale.shape else None
 

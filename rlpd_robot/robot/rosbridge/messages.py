@@ -34,6 +34,7 @@ class Reading:
         self.names_path = settings.names_path
         self._settings, self._where = settings, f"{peer}, topic {settings.topic}"
         self._places: dict[tuple[str, ...], list[int] | None] = {}
+        self._dtype, self._shape, self._size = np.dtype(self.field.dtype), self.field.shape, self.field.size
 
     def missing(self, names: tuple[str, ...]) -> list[str]:
         """Joints of this field that a message with these names has not."""
@@ -65,9 +66,9 @@ class Reading:
             if array.ndim != 1 or len(array) <= max(self._settings.indices):
                 raise ProtocolError(self._where, f"'{self._settings.path}' has {array.size} elements", "more")
             array = array[list(self._settings.indices)]
-        if array.size != self.field.size:
+        if array.size != self._size:
             raise ProtocolError(
-                self._where, f"'{self._settings.path}' has {array.size} elements", f"{self.field.size}, for {self.name}"
+                self._where, f"'{self._settings.path}' has {array.size} elements", f"{self._size}, for {self.name}"
             )
         return self._typed(array)
 
@@ -79,14 +80,14 @@ class Reading:
         return to_numbers(value, self._where, self._settings.path)
 
     def _typed(self, array: NDArray[Any]) -> NDArray[Any]:
-        dtype = np.dtype(self.field.dtype)
+        dtype = self._dtype
         if self._settings.scale != 1.0:
             array = array * self._settings.scale
         if dtype.kind != "f" and not np.isfinite(array).all():
             raise ProtocolError(self._where, f"'{self._settings.path}' is null", f"a {dtype.name}")
         if dtype.kind in "iu" and not (array == np.trunc(array)).all():
             raise ProtocolError(self._where, f"'{self._settings.path}' is no whole number", f"a {dtype.name}")
-        return np.array(array.astype(dtype).reshape(self.field.shape))
+        return array.astype(dtype).reshape(self._shape)
 
     def _place(self, names: tuple[str, ...]) -> list[int] | None:
         """Where the joints are in messages with these names; None: not all of them are there."""
@@ -122,7 +123,7 @@ def names_of(message: Mapping[str, Any], path: str) -> tuple[str, ...]:
         if not isinstance(value, Mapping) or part not in value:
             return ()
         value = value[part]
-    if isinstance(value, list) and len(value) <= 4096 and all(isinstance(name, str) for name in value):
+    if isinstance(value, list) and len(value) <= 4096 and set(map(type, value)) <= {str}:
         return tuple(value)
     return ()
 
@@ -165,7 +166,7 @@ def to_numbers(value: object, where: str, path: str) -> NDArray[np.float64]:
         array = np.array(value, np.float64)  # None becomes NaN
     except (ValueError, TypeError, OverflowError):
         raise ProtocolError(where, f"'{path}' is {_short(value)}", "numbers") from None
-    if isinstance(value, str) or (isinstance(value, list) and any(isinstance(one, str) for one in value)):
+    if isinstance(value, str) or (isinstance(value, list) and str in set(map(type, value))):
         raise ProtocolError(where, f"'{path}' is {_short(value)}", "numbers")
     return array
 
