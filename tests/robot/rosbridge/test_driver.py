@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from rlpd_robot.errors import FaultError, PeerRefusedError, PeerTimeoutError, ProtocolError
+from rlpd_robot.robot.rosbridge.driver import RosbridgeDriver
 from rlpd_robot.robot.rosbridge.layout import Layout
 from rlpd_robot.robot.safety import SafetyLimits, SafetySettings, filter_command
 from rlpd_robot.robot.testing import check_driver
@@ -197,8 +198,20 @@ def test_what_a_server_would_be_silent_about_is_found_at_the_start(
         changes["command"] = {"target": {**whole["command"]["target"], "topic": topic}}
     with point(ros) as node, driving(node, **changes) as driver:
         with pytest.raises(PeerRefusedError, match=sentence):
-            driver.connect(0.3)
+            connect(driver)
         assert node.heard == []
+
+
+def connect(driver: RosbridgeDriver) -> None:
+    """Each call goes on where one before ran out of time."""
+    deadline_s = time.monotonic() + T
+    while True:
+        try:
+            driver.connect(0.3)
+            return
+        except PeerTimeoutError:
+            if time.monotonic() > deadline_s:
+                raise
 
 
 def test_without_rosapi_the_remedy_is_named_and_the_checks_can_be_left_out() -> None:
