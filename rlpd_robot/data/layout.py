@@ -58,6 +58,8 @@ MAX_CHUNK_BYTES = 1 << 26
 EPISODE_ENDS = "meta/episode_ends"
 SAFETY = "data/safety"
 EDITS, SEAL = "edits", "seal"
+LOCKSTEP = "lockstep"
+"""Attribute that our recorders give a new store. True: a simulator waited for each command; stamps are not its time."""
 WRITE_EVERY_CHUNK: dict[str, Any] = {"write_empty_chunks": True}
 RESERVED = (
     "schema",

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from rlpd_robot.data.demo_store import DemoStore, StoreWriter
+from rlpd_robot.data.layout import LOCKSTEP
 from rlpd_robot.errors import ConfigError, StoreError
 from rlpd_robot.policy.base import NoisyPolicy
 from rlpd_robot.policy.numpy_actor import NumpyActor
@@ -62,9 +63,8 @@ def run_collect(settings: Settings, build: Build) -> int:
         loop = ControlLoop(driver, task, problem, limits, lambda: policy, boot, SystemClock(), subscribers=(collector,))
         kept = attempts = sequence = 0
         limit = wanted.max_attempts or 10 * wanted.episodes
-        with StoreWriter(
-            wanted.out, problem, attributes={"policy_version": snapshot.version, SEED: wanted.seed}
-        ) as writer:
+        about = {"policy_version": snapshot.version, SEED: wanted.seed, LOCKSTEP: driver.lockstep}
+        with StoreWriter(wanted.out, problem, attributes=about) as writer:
             while kept < wanted.episodes and attempts < limit:
                 summary = loop.run_episode(attempts, wanted.seed + attempts, wanted.explore)
                 attempts += 1

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rlpd_robot.data.layout import LOCKSTEP
 from rlpd_robot.data.partial_episode import Partial
 from rlpd_robot.errors import ArmRefusedError, ConfigError, FaultError
 from rlpd_robot.robot.control_loop import STOP_REQUESTED, ControlLoop
@@ -78,7 +79,12 @@ def run_record(settings: Settings, build: Build, stop: threading.Event) -> int:
             source = WithKeys(source)
             stack.callback(source.close)
         boot = uuid.uuid4().hex
-        about = {"recorded_with": source.name, "success_by": wanted.judge, SEED: wanted.seed}
+        about = {
+            "recorded_with": source.name,
+            "success_by": wanted.judge,
+            SEED: wanted.seed,
+            LOCKSTEP: driver.lockstep,
+        }
         recorder = EpisodeRecorder(Path(wanted.out), problem, boot, source.person, about)
         stack.callback(recorder.close)
         decide_leftover(recorder, recorder.leftover(), wanted.keep_partial, print)

@@ -32,6 +32,7 @@ def test_episodes_become_a_store(tmp_path: Path, policy: str, capsys: pytest.Cap
     assert {v for e in episodes for v in e.policy_versions.tolist()} == {3}
     assert store.summary().success_rate == 1.0
     assert store.attributes["policy_version"] == 3
+    assert store.attributes["lockstep"] is True
     text = capsys.readouterr().out
     assert text.startswith(f"3 of 3 episodes kept in {tmp_path / 'demos.zarr'}: success 100 %, normalised return ")
 

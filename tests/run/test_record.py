@@ -95,6 +95,7 @@ def test_a_script_records_as_many_as_asked_for(tmp_path: Path, capsys: pytest.Ca
     assert found.summary().success_rate == 1.0
     assert found.summary().intervened_share == 0.0
     assert found.attributes["seed"] == 7
+    assert found.attributes["lockstep"] is True
     first = [e.observations[0].tolist() for e in found.episodes()]
     assert first[0] != first[1]
     assert session(tmp_path, HOME, episodes=1, reset="auto", seed=8) == 0  # the second seed of before

@@ -12,6 +12,10 @@ from rlpd_robot.data.lint import actions, frames, rewards, sensors, timing
 from rlpd_robot.data.lint.finding import Severity
 from rlpd_robot.data.lint.view import EpisodeView
 
+SATURATED = "saturated-action"
+OF_TIME = ("jitter", "gap", "slow-action")
+"""Checks by the wall clock."""
+
 Repair = Literal["", "drop", "truncate"]
 """What `--fix` does with an episode in which it was found: nothing, leave it out, or call its ending a time limit."""
 
@@ -71,7 +75,7 @@ CHECKS: tuple[Check, ...] = (
         repair="drop",
     ),
     Check(
-        "saturated-action",
+        SATURATED,
         WARNING,
         "action",
         lambda e: actions.saturated(e.actions),

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from rlpd_robot.data.ahead import ahead
 from rlpd_robot.data.dimensions import action_names, observation_names
 from rlpd_robot.data.edits import hidden_episodes
-from rlpd_robot.data.lint.checks import CHECKS, Check
+from rlpd_robot.data.layout import LOCKSTEP
+from rlpd_robot.data.lint.checks import CHECKS, OF_TIME, SATURATED, Check
 from rlpd_robot.data.lint.finding import MAX_PLACES, Finding, Place, Severity
 from rlpd_robot.data.lint.table import Table
 from rlpd_robot.data.lint.view import EpisodeView
-from rlpd_robot.data.lint.whole import WHOLE
+from rlpd_robot.data.lint.whole import WHOLE, rate
 from rlpd_robot.data.opening import open_store
 from rlpd_robot.data.progress import OnProgress, no_progress
 from rlpd_robot.data.rows import read_blocks, read_meta
@@ -55,15 +56,22 @@ def lint_store(path: Path | str, on_progress: OnProgress = no_progress, most_ste
 def lint(
     problem: ProblemSpec, episodes: Iterable[EpisodeView], attributes: Mapping[str, Any] | None = None
 ) -> list[Finding]:
-    """The same, of episodes at hand and what their store says of itself."""
-    table = Table(problem, _import_notes(attributes or {}))
-    tallies = [_Tally(check, problem) for check in CHECKS]
+    """The same, of episodes at hand and what their store says of itself.
+
+    Of one that was recorded in lock-step, the wall clock says nothing.
+    """
+    about = attributes or {}
+    timeless = about.get(LOCKSTEP) is True
+    table = Table(problem, _import_notes(about))
+    tallies = [_Tally(check, problem) for check in CHECKS if not (timeless and check.name in OF_TIME)]
     for e in episodes:
         table.add(e)
         for tally in tallies:
             tally.add(e)
     found = [finding for tally in tallies for finding in tally.findings(table)]
-    found += [finding for look in WHOLE for finding in look(table)]
+    found += [finding for look in WHOLE if not (timeless and look is rate) for finding in look(table)]
+    unmoved = {f.dimension for f in found if f.check == "constant-action"}
+    found = [f for f in found if not (f.check == SATURATED and f.dimension in unmoved)]
     return sorted(found, key=lambda f: (_ORDER[f.severity], f.check, -f.count))
 
 

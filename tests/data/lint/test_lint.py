@@ -334,6 +334,23 @@ def test_a_finding_says_where_and_how_often() -> None:
     ]
 
 
+def test_in_lock_step_the_wall_clock_says_nothing() -> None:
+    """Slow motion at a keyboard, a paused stand-in: its own time went on evenly."""
+    views = jitter(slow_rate(make_views()))
+    assert {"jitter", "slow-rate"} <= set(names(lint(make_problem(), views, {"lockstep": False})))
+    assert names(lint(make_problem(), views, {"lockstep": True})) == []
+
+
+def test_a_joint_at_rest_at_the_end_of_its_range_is_not_saturated() -> None:
+    def rest(actions: NDArray) -> None:  # type: ignore[type-arg]
+        actions[:, 0] = -1
+
+    views = [changed(changed(v, "actions", rest), "proposed_actions", rest) for v in make_views()]
+    found = names(lint(make_problem(), views))
+    assert "constant-action" in found
+    assert "saturated-action" not in found
+
+
 def test_actions_are_named_after_the_command() -> None:
     found = only(lint(make_problem(), saturated(make_views())), "saturated-action")
     assert found.dimension == "target[wrist]"
