@@ -6,6 +6,7 @@ it holds its last target, for ever. The book says so (`Outcome.IDLE`), and likew
 A stop of its own shows in the topics that its file requires, or that tell of the e-stop; where it has none, in nothing.
 """
 
+import asyncio
 import math
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
@@ -34,6 +35,7 @@ OWN_PERIOD_S = 0.01
 """About so often it moves and tells of itself, where its control period is longer."""
 
 _HISTORY = 64  # remembered states
+_HUNG = 10  # periods of its own without a motion
 _ROUNDING = 1e-9
 _TOLD = 300  # remembered readings: a hold that was long under way is one all the same
 _SIGNS_S = 0.5
@@ -119,7 +121,7 @@ class SimulatedJoints(JointsNode):
         self._measured: deque[tuple[float, int]] = deque(maxlen=_HISTORY)
         self._number, self._sequence = 0, -1
         self._heard_s, self._idle, self._stopped, self._signed_s = now(), False, "", 0.0
-        self._asked_to_stop = False
+        self._asked_to_stop, self._moved_s = False, now()
         self._readings_now = {name: np.asarray(value) for name, value in robot.read().items()}
         stops = settings.get("stop") or ()
         self._stop_words = {step["say"]["topic"] for step in stops if "say" in step}
@@ -141,7 +143,7 @@ class SimulatedJoints(JointsNode):
                 self._rest()
             changed, self._stopped = bool(stopped) != bool(self._stopped), stopped
             self._sequence += 1
-            measured_s = self._clock()
+            self._moved_s = measured_s = self._clock()
             self._readings_now = {name: np.asarray(value) for name, value in self._robot.read().items()}
             self._measured.append((measured_s, self._sequence))
             self._told.append(
@@ -237,6 +239,8 @@ class SimulatedJoints(JointsNode):
         read = {name: one for name, one in self._readings.items() if one.topic == service}
 
         async def tell(args: Mapping[str, Any]) -> dict[str, Any]:
+            while self._clock() - self._moved_s > _HUNG * self._robot.spec.period_s:
+                await asyncio.sleep(self._robot.spec.period_s)  # a process that hangs answers nobody
             with self._lock:
                 return {one.path: (self._readings_now[name] / one.scale).tolist() for name, one in read.items()}
 

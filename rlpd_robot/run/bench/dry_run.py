@@ -72,7 +72,9 @@ def table(report: Mapping[str, Any]) -> str:
         lines.append(f"nothing inflicted: {report['go']} go, {report['failed']} failed, {spoiled} spoiled by load")
     for one in report["sabotages"]:
         word = "named " if one["named"] else "MISSED"
-        lines.append(f"{word}  {one['name']}: {one['check']}; failed: {', '.join(one['failed']) or 'nothing'}")
+        load = "" if one["others"] is None else f", cores used by others {one['others']:.2f}"
+        failed = ", ".join(one["failed"]) or "nothing"
+        lines.append(f"{word}  {one['name']}: {one['check']}; failed: {failed} (attempt {one['attempts']}{load})")
     if report["sabotages"]:
         named = sum(one["named"] for one in report["sabotages"])
         lines.append(f"sabotages: {named} of {len(report['sabotages'])} named")
@@ -107,13 +109,19 @@ def _repeat(count: int, words: Sequence[str], folder: Path, timeout_s: float) ->
 
 
 def _sabotage(one: Sabotage, words: Sequence[str], folder: Path, timeout_s: float) -> dict[str, Any]:
-    name = re.sub(r"\W", "_", one.name)
-    verdict = _run(name, [*words, "dry_run.trials=[]", *one.words], folder, timeout_s)
-    failed = failed_checks(verdict)
-    told = [check["measured"] for check in verdict["checks"] if check["name"] == one.check and not check["passed"]]
-    named = any(one.told in sentence for sentence in told)
-    print(f"     {one.name}: {verdict['sentence']}", file=sys.stderr, flush=True)
-    return {"name": one.name, "check": one.check, "named": named, "told": told, "failed": failed}
+    """Until it is named; or it is not, though others had let the machine alone."""
+    found: dict[str, Any] = {}
+    for attempt in range(1, _ATTEMPTS + 1):
+        name = re.sub(r"\W", "_", one.name)
+        verdict = _run(name, [*words, "dry_run.trials=[]", *one.words], folder, timeout_s)
+        told = [check["measured"] for check in verdict["checks"] if check["name"] == one.check and not check["passed"]]
+        named, others = any(one.told in sentence for sentence in told), verdict["other_programs_cores"]
+        print(f"     {one.name}: {verdict['sentence']}", file=sys.stderr, flush=True)
+        found = {"name": one.name, "check": one.check, "named": named, "told": told, "others": others}
+        found |= {"failed": failed_checks(verdict), "attempts": attempt}
+        if named or others is None or others < NOTEWORTHY:
+            break
+    return found
 
 
 def _line(one: Mapping[str, Any]) -> str:

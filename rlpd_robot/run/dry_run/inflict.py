@@ -16,6 +16,7 @@ from rlpd_robot.run.dry_run.trials import Seen, Trial, judge
 _MOVING = 15  # commands followed, before a trial and after one
 _READY_S = 30.0
 _BEGIN_S = 3.0
+_EPISODE_S = 60.0  # longest wait for the next one
 _LOOK_S = 0.06
 _ATTEMPTS = 3
 _MOVES = (Outcome.EXECUTED, Outcome.RESET)
@@ -54,9 +55,8 @@ def moves(stage: Stage) -> bool:
 
 def _begins(stage: Stage) -> bool:
     """Wait for the beginning of an episode: what is counted in one, as commands without a change, begins with it."""
-    before, deadline_s = stage.begun(), time.monotonic() + _READY_S
-    stage.until(lambda: stage.begun() != before, _READY_S)
-    return _acts(stage, deadline_s)
+    before = stage.begun()
+    return stage.until(lambda: stage.begun() != before, _EPISODE_S) and _acts(stage, time.monotonic() + _READY_S)
 
 
 def _acts(stage: Stage, deadline_s: float) -> bool:

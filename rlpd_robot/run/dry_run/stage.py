@@ -35,7 +35,7 @@ _JOINTS: Recipe = {"_target_": "robot_configs/stand_in/joints.yaml", "faults": {
 _TURN_S = 0.03
 _ASK_S = 0.5
 _WEIGH_S = 1.0
-_END_S = 8.0
+_END_S = 40.0  # of an actor too, that is on a slow way home: its figures come with its end
 _EPISODE = re.compile(r"^episode (\d+): (solved|not solved),.* (\d+) steps,", re.MULTILINE)
 
 

@@ -129,6 +129,7 @@ def test_rate_and_lateness(changes, failed):
 def test_ages():
     good = np.full(100, 0.008)
     assert [k.passed for k in c.check_ages(good, FIGURES, PERIOD_S)] == [True, True]
+    assert [k.passed for k in c.check_ages(good, {}, PERIOD_S)] == [None, True]  # it was killed
     assert [k.passed for k in c.check_ages(good, {**FIGURES, "response_ms_p99": 11.0}, PERIOD_S)] == [False, True]
     assert [k.passed for k in c.check_ages(good + 0.015, FIGURES, PERIOD_S)] == [True, False]
     assert [k.passed for k in c.check_ages(np.array([*good, 0.05]), FIGURES, PERIOD_S)] == [True, False]

@@ -80,6 +80,12 @@ def test_repeats_are_made_until_enough_show_something(tmp_path: Any, monkeypatch
     monkeypatch.setattr(bench, "_run", lambda *_: verdict("policy's robot"))
     named = [bench._sabotage(one, [], tmp_path, 1.0)["named"] for one in SABOTAGES if one.check != "policy's robot"]
     assert not any(named)
+    loaded = verdict("policy's robot", others=1.0)
+    monkeypatch.setattr(bench, "_run", lambda *_: loaded)
+    missed = bench._sabotage(SABOTAGES[0], [], tmp_path, 1.0)
+    assert (missed["named"], missed["attempts"]) == (False, 3)
+    text = bench.table({"repeats": [], "sabotages": [missed], "go": 0, "failed": 0, "passed": False})
+    assert text.startswith("MISSED  readings one place further: joint order; failed: policy's robot (attempt 3")
 
 
 def test_sabotages_are_of_many_kinds() -> None:
