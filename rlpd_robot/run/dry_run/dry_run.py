@@ -329,7 +329,8 @@ def _check_rearm(trials: Sequence[tuple[Trial, Seen]]) -> Check:
         "after a fault the robot follows and resets nothing before a person has armed, and moves again afterwards",
         measured,
         not moved and not stuck,
-        "This must not happen: please report it, with the folder of this dry run.",
+        "A robot that takes commands without a stamp follows late ones: see the faults named here. Where the robot's "
+        "own server refuses them, this must not happen: please report it, with the folder of this dry run.",
     )
 
 

@@ -17,6 +17,7 @@ from sim.physics import Twin
 from sim.tasks.registry import make_task
 
 JOINTS = ("FFJ2", "FFJ1", "FFJ0")  # that move; a test of all takes minutes
+NOISE = 3e-4  # [rad, m] standard deviation in all that is observed: an encoder of 14 bits
 
 
 def hidden(path: Path) -> Path:
@@ -34,8 +35,11 @@ def record(path: Path, twin: Path | None, episodes: int, steps: int) -> Path:
     source, actions = WanderTeleop(hand.spec, reach=0.3, quickest_hz=8.0), ActionMap.of(hand.spec)
     moves = np.isin([label for f in hand.spec.command for label in f.labels], JOINTS)
 
+    rng = np.random.default_rng(1)
+
     def observe():
-        return task.observe(RobotState(hand.read(), 0, 0.0, 0.0))
+        seen = task.observe(RobotState(hand.read(), 0, 0.0, 0.0))
+        return seen + rng.normal(0.0, NOISE, seen.shape).astype(np.float32)
 
     with StoreWriter(path, problem_of(task, hand.spec)) as writer:
         for number in range(episodes):
@@ -68,7 +72,7 @@ def test_hidden_parameters_are_found_within_a_tenth(tmp_path: Path, capsys: pyte
     for key in ("gain", "damping", "friction"):
         assert getattr(twin, key) == pytest.approx(getattr(true, key), rel=0.1), key
     for one in said["joints"].values():
-        assert one["held_out_after"] < 0.1 * one["held_out_before"]
+        assert one["held_out_after"] < min(1.2 * NOISE, 0.2 * one["held_out_before"])  # the noise is what is left
     assert said["unsure"] == said["unexplained"] == []
     assert cli.main(words) == 2
     assert "a file that is not there yet" in capsys.readouterr().err
