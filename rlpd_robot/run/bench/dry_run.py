@@ -8,6 +8,7 @@ cores, shows nothing either way: it counts as spoiled and is made again, and not
 """
 
 import json
+import math
 import re
 import sys
 import tempfile
@@ -17,16 +18,19 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from rlpd_robot.errors import ChildError, ConfigError
+from rlpd_robot.errors import ConfigError
 from rlpd_robot.run.bench.dry_run_sabotages import SABOTAGES, Sabotage
 from rlpd_robot.run.directory import DRY_RUN
-from rlpd_robot.run.dry_run.load import NOTEWORTHY, TIMING
+from rlpd_robot.run.dry_run.load import NOTEWORTHY, TIMING, Others
 from rlpd_robot.run.dry_run.sheet import VERDICT
 from rlpd_robot.run.evaluate import Build
 from rlpd_robot.run.processes import Child, path_word
 from rlpd_robot.run.settings import Settings
 
 GO, FAILED, SPOILED = "go", "failed", "spoiled by load"
+
+NOT_TRIED = "could not be tried"
+"""In the place of a check that failed."""
 
 _ATTEMPTS = 3  # for each repeat that shall count
 _END_S = 20.0
@@ -44,7 +48,6 @@ def run_bench(settings: Settings, words: Sequence[str], build: Build) -> dict[st
 
     Raises:
         ConfigError: sabotages of no policy.
-        ChildError: a dry run could not be tried, or took too long.
     """
     wanted = settings.dry_run_bench
     if wanted.sabotages and settings.dry_run.policy is None:
@@ -86,7 +89,7 @@ def outcome_of(verdict: Mapping[str, Any]) -> str:
     if verdict["go"]:
         return GO
     others = verdict["other_programs_cores"]
-    only_timing = all(name in TIMING for name in failed_checks(verdict))
+    only_timing = all(name in (*TIMING, NOT_TRIED) for name in failed_checks(verdict))
     return SPOILED if only_timing and others is not None and others >= NOTEWORTHY else FAILED
 
 
@@ -132,17 +135,21 @@ def _line(one: Mapping[str, Any]) -> str:
 
 
 def _run(name: str, words: Sequence[str], folder: Path, timeout_s: float) -> dict[str, Any]:
-    """The verdict of one dry run."""
+    """The verdict of one dry run; a failed one where it could not be tried."""
     path = folder / name / DRY_RUN / VERDICT
     path.unlink(missing_ok=True)
-    child = Child(name, [_WORD, *words, f"run.name={name}"], folder)
+    child, others = Child(name, [_WORD, *words, f"run.name={name}"], folder), Others()
     try:
-        deadline_s = time.monotonic() + timeout_s
+        deadline_s = child.started_s + timeout_s
         while child.running and time.monotonic() < deadline_s:
             time.sleep(_LOOK_S)
-        if child.status not in (0, 1) or not path.is_file():
-            raise ChildError(name, child.state, child.last_words())
+        if child.status in (0, 1) and path.is_file():
+            verdict: dict[str, Any] = json.loads(path.read_text())
+            return verdict
+        why = {"name": NOT_TRIED, "passed": False, "measured": f"{child.state}: {child.last_words()}"}
     finally:
         child.end(_END_S)
-    verdict: dict[str, Any] = json.loads(path.read_text())
-    return verdict
+    wall_s, sentence = time.monotonic() - child.started_s, f"{NOT_TRIED}: {why['measured']}"
+    cores = others.cores()
+    load = cores if math.isfinite(cores) else None
+    return {"go": False, "checks": [why], "other_programs_cores": load, "wall_s": wall_s, "sentence": sentence}

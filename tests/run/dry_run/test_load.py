@@ -55,6 +55,8 @@ def verdict(*failed: str, others: float | None = 0.0) -> dict[str, Any]:
         (verdict("lateness", others=None), bench.FAILED),
         (verdict("lateness", "undisturbed", others=1.2), bench.SPOILED),
         (verdict("lateness", "joint order", others=1.2), bench.FAILED),
+        (verdict(bench.NOT_TRIED, others=1.2), bench.SPOILED),  # no process came up in time
+        (verdict(bench.NOT_TRIED), bench.FAILED),
     ],
 )
 def test_what_a_repeat_shows(one: dict[str, Any], outcome: str) -> None:
