@@ -114,6 +114,9 @@ class HostRing:
         """[size] of every column, in NumPy."""
         return Batch(*(column[: self.size] for column in self.rows))
 
+    def wait(self) -> None:
+        """Rows are in place when `add` returns."""
+
     def forget(self) -> None:
         """The key has changed otherwise than by super-steps: cloning, a restart, a trial on a copy."""
         self._drop()

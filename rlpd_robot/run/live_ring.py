@@ -23,9 +23,14 @@ class LiveRing(Protocol):
 
     Attributes:
         layout: where the agent has to be.
+        waited_s: that super-steps had to wait for their rows [s].
     """
 
     layout: Layout
+    waited_s: float
+
+    def wait(self) -> None:
+        """Until the rows are where super-steps find them."""
 
     def add(self, rows: Batch) -> None:
         """Append rows [N]; the oldest give way. N = 0 compiles what later calls run."""
@@ -47,7 +52,7 @@ class DeviceRing:
     """A ring on the device, or on each device of a mesh."""
 
     def __init__(self, config: AgentConfig, observation_size: int, action_size: int, layout: Layout) -> None:
-        self.layout = layout
+        self.layout, self.waited_s = layout, 0.0
         self._ring: Ring = layout.place(make_ring(config.ring_capacity, observation_size, action_size))
 
     def add(self, rows: Batch) -> None:
@@ -62,6 +67,10 @@ class DeviceRing:
         """As `LiveRing.columns`."""
         added, rows = jax.device_get((self._ring.added, self._ring.rows))
         return Batch(*(np.asarray(column)[: int(added)] for column in rows))
+
+    def wait(self) -> None:
+        """As `LiveRing.wait`."""
+        self._ring.added.block_until_ready()
 
     def forget(self) -> None:
         """Nothing is drawn ahead."""

@@ -217,6 +217,16 @@ class Trainer:
         live = rows.is_demo == 0
         return rows_digest(Batch(*(column[live] for column in rows)))
 
+    def wait(self) -> None:
+        """Until the device has done all that it was given."""
+        _wait_for(self.state)
+        self._live.wait()
+
+    @property
+    def waited_s(self) -> float:
+        """That super-steps had to wait for minibatches from the host's memory [s]."""
+        return self._live.waited_s
+
     def close(self) -> None:
         """Let go of threads."""
         self._live.close()

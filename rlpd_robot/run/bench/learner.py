@@ -77,6 +77,7 @@ def table(report: Mapping[str, Any]) -> str:
         f"the same as products  {report['gemm_gflops']:10.1f} GFLOP/s, {report['gemm']}",
         f"fraction              {report['fraction']:10.2f}",
         f"waiting for data      {100 * report['data_share']:9.1f} %",
+        f"rows held by updates  {100 * report['held_share']:9.1f} %",
         f"device idle           {100 * report['device_idle_share']:9.1f} %",
         f"memory, at most       {report['peak_rss_mb']:10.0f} MB, on the device {report['device_peak_mb']:.0f} MB",
     ]

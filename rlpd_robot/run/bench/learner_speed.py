@@ -11,7 +11,7 @@ import numpy as np
 
 from rlpd_robot.agent.config import AgentConfig
 from rlpd_robot.agent.layout import ONE_DEVICE, Layout
-from rlpd_robot.run.bench.learner_parts import finish, gemm_flops_per_s, made_up_rows, pen_sized, update_flops
+from rlpd_robot.run.bench.learner_parts import gemm_flops_per_s, made_up_rows, pen_sized, update_flops
 from rlpd_robot.run.bench.peak_memory import peak_memory_mb
 from rlpd_robot.run.trainer import Trainer
 
@@ -28,7 +28,10 @@ class Speed:
         updates_per_s: critic updates a second, everything that a learner does itself included.
         gemm_flops_per_s: of the bare products.
         fraction: of the products' speed, counting only the update's own dense layers.
-        data_share: of the time, in which rows were put into the ring.
+        data_share: of the time, in which updates had to wait for data: arriving rows were put into a ring that no
+            update was using, or minibatches were fetched from the host's memory too late.
+        held_share: of the time, in which an arriving row was held up by updates that were queued before it. On a CPU,
+            whose calls then wait; nothing waits for the row meanwhile.
         idle_share: of the time, in which the device had nothing to do: what is left after the time that the same
             super-steps take when nothing comes between them.
     """
@@ -37,6 +40,7 @@ class Speed:
     gemm_flops_per_s: float
     fraction: float
     data_share: float
+    held_share: float
     idle_share: float
 
 
@@ -68,40 +72,50 @@ def _turn(trainer: Trainer, fresh: Any, seconds: float) -> tuple[float, ...]:
     flops = update_flops(config, problem.observation_size, problem.action_size)
     product = gemm_flops_per_s(config, seconds / 6)
     busy_s = _back_to_back(trainer, seconds / 6)
-    rate, data_share = learn(trainer, fresh, seconds)
+    rate, data_share, held_share = learn(trainer, fresh, seconds)
     idle = max(0.0, 1.0 - rate / config.utd * busy_s)
-    return rate, product, rate * flops / product, data_share, idle
+    return rate, product, rate * flops / product, data_share, held_share, idle
 
 
-def learn(trainer: Trainer, fresh: Any, seconds: float) -> tuple[float, float]:
-    """(critic updates a second, share of the time in which rows were put into the ring)."""
-    steps, receiving_s = 0, 0.0
-    finish(trainer.state)
+def learn(trainer: Trainer, fresh: Any, seconds: float) -> tuple[float, float, float]:
+    """(critic updates a second, and of the time the shares that `Speed` calls data_share and held_share).
+
+    A row arrives before each super-step. What it costs is told where the device has nothing else to do, which is the
+    case before every tenth, by waiting until it is in the ring.
+    """
+    steps, receiving_s, waited_s = 0, 0.0, trainer.waited_s
+    alone_s: list[float] = []
+    trainer.wait()
     start_s = time.perf_counter()
     while (took_s := time.perf_counter() - start_s) < seconds or not steps:
         trainer.receive(fresh)
+        if steps % _STEPS_BETWEEN_POLLS == 0:
+            trainer.wait()
+            alone_s.append(time.perf_counter() - start_s - took_s)
         receiving_s += time.perf_counter() - start_s - took_s
         trainer.step()
         steps += 1
         if steps % _STEPS_BETWEEN_POLLS == 0:
-            finish(trainer.state)
+            trainer.wait()
         if steps % _METRICS_EVERY == 0:
             trainer.metrics()
             trainer.snapshot(steps)
-    finish(trainer.state)
+    trainer.wait()
     took_s = time.perf_counter() - start_s
-    return steps * trainer.config.utd / took_s, receiving_s / took_s
+    rows_s = min(statistics.median(alone_s) * steps, receiving_s)
+    data_s = rows_s + trainer.waited_s - waited_s
+    return steps * trainer.config.utd / took_s, data_s / took_s, (receiving_s - rows_s) / took_s
 
 
 def _back_to_back(trainer: Trainer, seconds: float) -> float:
     """How long a super-step takes [s] when the next one is queued already."""
-    finish(trainer.state)
+    trainer.wait()
     steps, start_s = 0, time.perf_counter()
     while time.perf_counter() - start_s < seconds or not steps:
         for _ in range(_STEPS_BETWEEN_POLLS // 2):
             trainer.step()
             steps += 1
-        finish(trainer.state)
+        trainer.wait()
     return (time.perf_counter() - start_s) / steps
 
 
@@ -119,6 +133,7 @@ def report_of(trainer: Trainer, speed: Speed, demo_rows: int) -> dict[str, Any]:
         "gemm": f"{config.ensemble} of {config.batch_size} × {config.hidden_width} × {config.hidden_width}",
         "fraction": speed.fraction,
         "data_share": speed.data_share,
+        "held_share": speed.held_share,
         "device_idle_share": speed.idle_share,
         "peak_rss_mb": peak_memory_mb(),
         "device_mb": memory.get("bytes_in_use", 0) / 1e6,

@@ -42,6 +42,7 @@ def test_the_report_is_complete_and_its_figures_agree(tmp_path):
     assert report["gflops"] == pytest.approx(rate * update_flops(SMALL, 45, 24) / 1e9)
     assert report["fraction"] > 0
     assert 0 < report["data_share"] < 1
+    assert 0 <= report["held_share"] < 1 - report["data_share"]
     assert 0 <= report["device_idle_share"] < 1
     assert all(cost > 0 for cost in report["costs"].values())
     assert report["device"] == jax.devices()[0].device_kind
