@@ -46,7 +46,7 @@ from rlpd_robot.types import PolicySnapshot
 STAGES = ("babble", "calm", "faults")
 
 _FAULTS = 10  # in undisturbed stages, after which it is given up
-_SLACK_S = 25.0  # to start processes on a busy machine
+_SLACK_S = 60.0  # to start processes on a busy machine
 _ENOUGH_S = 20.0  # of undisturbed episodes of random actions
 _HOME_S = 5.0  # of an episode's reset, for a robot that goes home slowly
 _BABBLE = 400  # control periods of random commands at least: from fewer, the joints cannot be told apart
@@ -106,6 +106,15 @@ def dry_run(
     return 0 if findings.go else 1
 
 
+_NO_MOTION = Check(
+    "motion",
+    "the robot follows commands while nothing is inflicted",
+    "it followed none",
+    False,
+    "Nothing else here means anything: see the logs of the stage 'calm'.",
+)
+
+
 class _Ended(Exception):  # noqa: N818
     """A person has asked for it."""
 
@@ -154,6 +163,7 @@ def _stages(plan: Plan, findings: Findings, say: Say, stopped: Callable[[], bool
     places.append(seen.places(pairs, size))
     _judge_calm(plan, findings, seen, stage, faults)
     if not len(seen.executed):
+        findings.checks.append(blamed(_NO_MOTION, findings.others))
         say("stops here: the robot followed nothing")
         return False
     if plan.trials:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rlpd_robot.run.dry_run.check import Check
 
-TIMING = ("undisturbed", "undisturbed (random)", "loop rate", "lateness", "state age", "command age")
+TIMING = ("undisturbed", "undisturbed (random)", "motion", "loop rate", "lateness", "state age", "command age")
 """Checks that a busy machine fails by itself."""
 
 NOTEWORTHY = 0.25
