@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-RESTRICTED = ROOT / "rlpd_robot" / "data" / "importers" / "restricted_pickle.py"
+RESTRICTED = ROOT / "rlpd_robot" / "data" / "importers" / "numbers_unpickler.py"
 PACKAGES = ("rlpd_robot", "sim", "robot_configs")
 SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 

@@ -24,7 +24,7 @@ from rlpd_robot.wire.policy_protocol import (
 PAGE = (Path(__file__).parents[2] / "docs" / "policy_server.md").read_text()
 BYTES = [
     bytes.fromhex("".join(line[4:] for line in dump.splitlines()))
-    for dump in re.findall(r"```\n(00  .*?)```", PAGE, re.S)
+    for dump in re.findall(r"```text\n(00  .*?)```", PAGE, re.S)
 ]
 REQUEST = Request(7, 0x0102030405060708, 5000, np.array([0.5, -1.25, 3.0], np.float32))
 REPLY = Reply(Status.OK, 7, 0x0102030405060708, 42, 180, np.array([0.25, -1.0], np.float32))
