@@ -47,8 +47,9 @@ class TopicNumbers:
             Exception: rosbags' own, for a damaged message.
         """
         pieces: list[tuple[NDArray[np.intp], list[Values]]] = []
-        for kind, size, rows in _alike(kinds, messages):
-            pieces.extend(self._read_alike(kind, size, rows, messages))
+        with np.errstate(invalid="ignore"):  # a NaN in a message is for the converter to refuse
+            for kind, size, rows in _alike(kinds, messages):
+                pieces.extend(self._read_alike(kind, size, rows, messages))
         return [_joined(len(messages), [(rows, values[i]) for rows, values in pieces]) for i in range(len(self._parts))]
 
     def text(self, kind: str, message: bytes, part: Part) -> str:
