@@ -1,7 +1,9 @@
 """What every test shares. JAX is not imported here: most of the toolkit, and most tests, never need it."""
 
+import importlib
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,6 +19,22 @@ os.environ.setdefault("JAX_NUMPY_RANK_PROMOTION", "raise")  # (E, B, 1) - (B,) f
 # How fast examples come says something of the machine, not of this program.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
+    """In a fresh checkout each module is compiled once, not once a worker: each begins with another part of them."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if worker is None or session.config.args != session.config.getini("testpaths"):
+        return
+    number, count = int(worker.removeprefix("gw")), int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    names = [".".join(path.with_suffix("").parts) for path in sorted(Path("tests").rglob("test_*.py"))]
+    start = len(names) * number // count
+    for name in names[start:] + names[:start]:
+        try:
+            importlib.import_module(name)
+        except (Exception, pytest.skip.Exception):
+            continue  # collecting it tells why
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,4 +1,4 @@
-"""A short storm over real processes, by the wall clock; `rlpd-robot bench chaos` is the long one, in lock-step too."""
+"""A short storm by the wall clock: each process is killed, one is suspended. `make chaos` is the long one."""
 
 import json
 import os
@@ -18,7 +18,7 @@ DEADLINE_S = 800.0  # of a machine that is busy with other things
 
 @pytest.mark.timeout(DEADLINE_S + 60)
 def test_a_short_storm_loses_nothing(tmp_path: Path, demos: Path) -> None:
-    words = ["experiment=point", f"run.demos={demos}", "chaos.faults=11", "chaos.recovery_s=120"]
+    words = ["experiment=point", f"run.demos={demos}", "chaos.faults=4", "chaos.recovery_s=120"]
     words += ["run.seed=1", "chaos.phases=[realtime]"]  # `test_resume.py` kills in lock-step
     # On a slow machine the robot is far ahead of the learner: at the end that needs time, and room in the ring.
     words += ["agent.ring_capacity=100000", "link.timeout_s=60"]
@@ -37,7 +37,7 @@ def test_a_short_storm_loses_nothing(tmp_path: Path, demos: Path) -> None:
         {"lost": [], "duplicated": [], "torn": [], "unrecovered": []},
         [],
     ), done.stderr
-    assert (report["faults"], list(report["phases"])) == (11, ["realtime"])
+    assert (report["faults"], list(report["phases"])) == (4, ["realtime"])
     for phase in report["phases"].values():
         assert phase["consumed"] == phase["committed"] > 0
         assert phase["critic_updates"] == 2 * phase["committed"]
@@ -45,5 +45,5 @@ def test_a_short_storm_loses_nothing(tmp_path: Path, demos: Path) -> None:
     assert report["seen_s"]["max"] > 0
     assert report["journal_ms"]["p99"] >= report["journal_ms"]["p50"] > 0
     last = done.stderr.splitlines()[-1]
-    pattern = r"faults=11 executed=\d+ committed=\d+ lost=0 duplicated=0 torn=0 unrecovered=0"
+    pattern = r"faults=4 executed=\d+ committed=\d+ lost=0 duplicated=0 torn=0 unrecovered=0"
     assert re.fullmatch(pattern, last), last

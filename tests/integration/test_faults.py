@@ -88,12 +88,17 @@ class Bench:
 
     def stopped_in_time(self) -> None:
         """The robot's own record: soon after the last command a stop, and nothing else since."""
-        record = self.record()
-        last = max(i for i, line in enumerate(record) if line["what"] == "write")
-        after = [line for line in record[last + 1 :] if line["pid"] == record[last]["pid"]]
-        assert after, "it was never stopped"
+        self.actor.until(self._after_the_last_command, DEADLINE_S)  # the actor tells of it before the robot has heard
+        after = self._after_the_last_command()
         assert {line["what"] for line in after} == {"stop"}
-        assert after[0]["period"] - record[last]["period"] <= WITHIN
+        assert after[0]["period"] - self.record()[self._last_command()]["period"] <= WITHIN
+
+    def _last_command(self) -> int:
+        return max(i for i, line in enumerate(self.record()) if line["what"] == "write")
+
+    def _after_the_last_command(self) -> list[dict[str, Any]]:
+        record, last = self.record(), self._last_command()
+        return [line for line in record[last + 1 :] if line["pid"] == record[last]["pid"]]
 
     def stays_stopped(self) -> None:
         """While the actor looks at the robot a few times more, nothing moves it."""

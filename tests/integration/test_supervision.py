@@ -44,9 +44,9 @@ HUNG = (signal.SIGSTOP, "was killed, since it hung: suspended (SIGSTOP); starts 
 
 def test_each_process_is_named_and_started_again_and_nothing_is_lost(train: Start) -> None:
     """The other pairs of process and signal befall the runs of `test_chaos.py`."""
-    verb, run = train("run.env_steps=900", *QUICK)
+    verb, run = train("run.env_steps=600", *QUICK)
     verb.until(lambda: steps(run) > 50)
-    for name, (number, words) in (("actor", KILLED), ("sim", KILLED), ("learner", HUNG), ("actor", HUNG)):
+    for name, (number, words) in (("sim", KILLED), ("learner", HUNG), ("actor", HUNG)):
         pid, told, before = children_of(verb.process.pid)[name], len(events(run)), steps(run)
         os.kill(pid, number)
         verb.until(lambda w=words, t=told: any(text.startswith(w) for text in events(run)[t:]))
@@ -54,9 +54,9 @@ def test_each_process_is_named_and_started_again_and_nothing_is_lost(train: Star
         verb.until(lambda b=before: steps(run) > b + 40)
     assert verb.ends() == 0, verb.text
     summary = read_json(run / "summary.json")
-    assert summary["env_steps"] == 900
+    assert summary["env_steps"] == 600
     assert summary["delivery"]["lost"] == summary["delivery"]["duplicated"] == 0
-    assert summary["delivery"]["committed"] >= 900
+    assert summary["delivery"]["committed"] >= 600
     # With so short a patience, an actor that waits for a dead robot may be killed too.
     helped = ("armed after its stand-in was started again", "was killed, since it hung")
     assert any(text.startswith(helped) for text in events(run))

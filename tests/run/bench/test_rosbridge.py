@@ -67,7 +67,7 @@ def test_the_bench_reads_the_robots_own_book(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("RLPD_ROBOT_CONFIGS", str(CONFIGS))
     monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
     monkeypatch.setattr(rosbridge_parts, "_ACTING", (3, 8))
-    words = ["robot=still", "rosbridge.seconds=0.2", "rosbridge.cuts=1", "actor.realtime_priority=0"]
+    words = ["robot=still", "rosbridge.seconds=1", "rosbridge.cuts=1", "actor.realtime_priority=0"]
     report = run_bench(load("bench", words)[0], words, build)
     assert report["joints"] == 2
     assert report["hertz"] == 50
