@@ -130,6 +130,8 @@ class LerobotImporter:
         for file in self._files():
             for batch in read_batches(file, sizes, [n for n in sizes if n.startswith("next.") or n == "intervened"]):
                 index = batch["episode_index"][:, 0]
+                if not (np.isfinite(index) & (index == np.trunc(index))).all():
+                    raise ImportSourceError(file, "an 'episode_index' in it is no whole number", "one in each row")
                 edges = [0, *(np.flatnonzero(index[1:] != index[:-1]) + 1).tolist(), len(index)]
                 for start, stop in zip(edges, edges[1:], strict=False):
                     if start == stop:

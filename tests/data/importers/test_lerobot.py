@@ -84,6 +84,10 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
         "column 'action' is ragged",
     ),
     "gaps": (lambda f: replace_column(f, "next.reward", pa.array([None] + [0.0] * 7)), "column 'next.reward' has gaps"),
+    "no index": (
+        lambda f: replace_column(f, "episode_index", pa.array([float("nan")] + [0.0] * 7)),
+        "an 'episode_index' in it is no whole number",
+    ),
     "texts": (lambda f: replace_column(f, "next.reward", pa.array(["x"] * 8)), "dtype"),
     "one row": (one_row_bomb, "column 'action' of row group 0 has 10000021 numbers in 8 rows. Expected 3 a row"),
     "link out": (link_out, "leads out of it"),
