@@ -85,7 +85,11 @@ def dataset(path: Path, group: Any, name: str) -> Any:
         raise ImportSourceError(path, f"{where} is a group", "an array")
     if found.external or found.is_virtual:
         raise ImportSourceError(path, f"the values of {where} lie in another file", "data of the file itself")
-    foreign = sorted(set(found._filters) - _FILTERS)
+    try:
+        filters = set(found._filters)
+    except IndexError as error:  # of h5py, where a filter lacks its settings
+        raise ImportSourceError(path, f"the filters of {where} are damaged", "a whole HDF5 file") from error
+    foreign = sorted(filters - _FILTERS)
     if foreign:
         raise ImportSourceError(path, f"{where} is stored with filter {foreign[0]}", ", ".join(sorted(_FILTERS)))
     if found.dtype.kind not in "biuf":
