@@ -111,11 +111,6 @@ class JointsRobot:
         """Hold the joints where they are; rates and efforts become zero."""
         self.data.ctrl[:] = np.where(self._sets_place, self.data.qpos[self._moves], 0.0)
 
-    @property
-    def stands(self) -> bool:
-        """Whether it comes to rest by itself if it is told nothing more: no rate, no effort."""
-        return bool((self.data.ctrl[~self._sets_place] == 0).all())
-
     def _starts(self, joints: Sequence[str], commands: Sequence[JointCommand], start: Mapping[str, float]) -> Array:
         middle = {one.joint: (one.low + one.high) / 2 for one in commands if one.quantity == "position"}
         return np.array([start.get(name, middle.get(name, 0.0)) for name in joints])

@@ -18,7 +18,7 @@ from sim.rosbridge.joints_node import places_of
 from sim.rosbridge.rosapi import Rosapi
 from sim.rosbridge.server import RosbridgeServer
 from sim.rosbridge.simulated_joints import SimulatedJoints, own_spec, states_per_period
-from sim.rosbridge_server import run
+from sim.rosbridge_server import run_and_close
 
 _log = logging.getLogger(__name__)
 
@@ -59,12 +59,5 @@ def serve(
     Rosapi(graph)
     node = SimulatedJoints(driver, graph, robot, clock.now, written, float if plan is None else plan.stamp)
     server = RosbridgeServer(graph, address, insecure, plan)
-    try:
-        run(node, server, spec.period_s, stop)
-    finally:
-        server.close()
-        node.halt()
-        for file in (written, plan):
-            if file is not None:
-                file.close()
-        _log.info("served %s: %d commands", spec.name, node.taken)
+    run_and_close(node, server, spec.period_s, stop, (written, plan))
+    _log.info("served %s: %d commands", spec.name, node.taken)

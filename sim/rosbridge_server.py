@@ -3,7 +3,7 @@
 import logging
 import threading
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from sim.rosbridge.graph import Graph
 from sim.rosbridge.hand_node import HandNode, Periodic
 from sim.rosbridge.rosapi import Rosapi
 from sim.rosbridge.server import RosbridgeServer
+from sim.rosbridge.simulated_joints import SimulatedJoints
 
 _log = logging.getLogger(__name__)
 
@@ -65,15 +66,30 @@ def serve(
     robot.read()  # as `RobotServer` does: the first reading in a record is of no state
     node = HandNode(robot, graph, clock.now, written, float if plan is None else plan.stamp)
     server = RosbridgeServer(graph, address, insecure, plan)
+    run_and_close(node, server, hand.spec.period_s, stop, (written, plan))
+    _log.info("served %s: %s", hand.spec.name, node.counts)
+
+
+def run_and_close(
+    node: HandNode | SimulatedJoints,
+    server: RosbridgeServer,
+    period_s: float,
+    stop: threading.Event,
+    files: Iterable[CommandBook | Plan | None],
+) -> None:
+    """As `run`; however it ends, the server is closed, the robot stands still, and then these files are closed.
+
+    Raises:
+        Exception: as `run`.
+    """
     try:
-        run(node, server, hand.spec.period_s, stop)
+        run(node, server, period_s, stop)
     finally:
         server.close()
         node.halt()
-        for file in (written, plan):
+        for file in files:
             if file is not None:
                 file.close()
-        _log.info("served %s: %s", hand.spec.name, node.counts)
 
 
 def run(node: Periodic, server: RosbridgeServer, period_s: float, stop: threading.Event) -> None:

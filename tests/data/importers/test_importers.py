@@ -83,6 +83,20 @@ def test_d4rl_with_next_observations(tmp_path: Path) -> None:
     assert report.endings == {"truncated": 2, "terminated": 1}
 
 
+def test_an_array_whose_filters_are_damaged_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sources.write_d4rl(tmp_path / "d.hdf5", sources.episodes())
+
+    def damaged(_: object) -> None:
+        raise IndexError("tuple index out of range")  # as h5py does where a filter has lost its settings
+
+    monkeypatch.setattr("h5py._hl.filters.get_filters", damaged)
+    with pytest.raises(
+        ImportSourceError, match=r"d\.hdf5'.* the filters of .* are damaged. Expected a whole HDF5 file"
+    ):
+        import_from(tmp_path / "d.hdf5", tmp_path / "s.zarr")
+    assert not (tmp_path / "s.zarr").exists()
+
+
 def test_d4rl_without_next_observations_keeps_what_terminates(tmp_path: Path) -> None:
     written = sources.episodes()
     sources.write_d4rl(tmp_path / "d.hdf5", written, following=False)
