@@ -163,6 +163,11 @@ def row(directory: Path) -> dict[str, Any]:
     return rows[-1] if rows else {}
 
 
+def steps(directory: Path) -> int:
+    """Transitions that a run's learner has told of."""
+    return int(row(directory).get("env_steps") or 0)
+
+
 def events(directory: Path) -> list[str]:
     """The text of every event."""
     return [event["text"] for event in read_jsonl(directory / "events.jsonl")]

@@ -3,46 +3,21 @@
 A disk that takes no more is real: a limit on the size of files is put on running processes.
 """
 
-import os
 import resource
-import signal
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from rlpd_robot.data.demo_store import DemoStore
-from tests.integration.running import Verb, children_of, events, link_words, live_rows, read_json, row
+from tests.integration.conftest import Start
+from tests.integration.running import children_of, events, live_rows, read_json, steps
 
 pytestmark = pytest.mark.integration
-
-Start = Callable[..., tuple[Verb, Path]]
-
-
-@pytest.fixture
-def train(tmp_path: Path, demos: Path) -> Iterator[Start]:
-    """Starts or goes on with one run of the point's experiment; the process and the run's directory."""
-    started: list[Verb] = []
-    words = ["train", "experiment=point", f"run.demos={demos}", f"run.root={tmp_path}", "resume=auto"]
-
-    def start(*more: str) -> tuple[Verb, Path]:
-        started.append(Verb([*words, *link_words(), *more], tmp_path / f"train{len(started)}.log"))
-        return started[-1], tmp_path / "point"
-
-    yield start
-    for verb in started:
-        for pid in children_of(verb.process.pid).values():
-            os.kill(pid, signal.SIGKILL)
-        verb.kill()
 
 
 def limit_files(pid: int, size: int = resource.RLIM_INFINITY) -> None:
     """No file of this process and of its later children may grow beyond `size` [bytes]."""
     resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
-
-
-def steps(run: Path) -> int:
-    return int(row(run).get("env_steps") or 0)
 
 
 def test_by_a_person_by_a_full_disk_and_by_itself(train: Start) -> None:

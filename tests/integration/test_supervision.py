@@ -2,40 +2,17 @@
 
 import os
 import signal
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.integration.running import Verb, children_of, events, link_words, live_rows, read_json, row
+from tests.integration.conftest import Start
+from tests.integration.running import children_of, events, live_rows, read_json, steps
 from tests.wire.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 
-Start = Callable[..., tuple[Verb, Path]]
-
 QUICK = ("supervise.backoff_s=0.05", "supervise.backoff_max_s=0.05", "supervise.killed_s=3", "supervise.restarts=20")
-
-
-@pytest.fixture
-def train(tmp_path: Path, demos: Path) -> Iterator[Start]:
-    """Starts a run of the point's experiment; gives the process and the run's directory."""
-    started: list[Verb] = []
-
-    def start(*words: str) -> tuple[Verb, Path]:
-        base = ["train", "experiment=point", f"run.demos={demos}", f"run.root={tmp_path}", *link_words()]
-        started.append(Verb([*base, *words], tmp_path / "train.log"))
-        return started[-1], tmp_path / "point"
-
-    yield start
-    for verb in started:
-        for pid in children_of(verb.process.pid).values():
-            os.kill(pid, signal.SIGKILL)
-        verb.kill()
-
-
-def steps(run: Path) -> int:
-    return int(row(run).get("env_steps") or 0)
 
 
 KILLED = (signal.SIGKILL, "killed by SIGKILL; starts again in ")
