@@ -333,20 +333,3 @@ def joint_pairs(spec: RobotSpec, measured: Sequence[str]) -> dict[int, tuple[str
                         break
             element += 1
     return pairs
-
-
-def check_success(episodes: Sequence[tuple[int, bool, int]], bar: float, has_policy: bool) -> Check:
-    """Undisturbed episodes of the policy without exploration."""
-    requirement = f"at least {100 * bar:g} % of the undisturbed episodes solved (eval.min_success)"
-    if not has_policy:
-        return skipped("success", requirement, "no policy was given; the actions were random")
-    if not episodes:
-        return Check("success", requirement, "no episode ended", False, "See why the robot did not go on.")
-    solved = sum(good for _, good, _ in episodes)
-    return Check(
-        "success",
-        requirement,
-        f"{solved} of {len(episodes)}",
-        solved >= bar * len(episodes),
-        "The policy does not bear this robot as it is now: its rate, limits, delays. Train on, or train with them.",
-    )

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rlpd_robot.errors import ChildError, ConfigError, FaultError
 from rlpd_robot.robot.task import Task
@@ -35,6 +36,7 @@ from rlpd_robot.run.dry_run.policy_checks import (
 from rlpd_robot.run.dry_run.randomized import check_randomized, try_randomized
 from rlpd_robot.run.dry_run.sheet import FAULT, SHEET, VERDICT, Findings, write
 from rlpd_robot.run.dry_run.stage import LINKS, Stage, own_words, plays_joints, stand_in_words
+from rlpd_robot.run.dry_run.success import MORE, check_success, deciding
 from rlpd_robot.run.dry_run.sweep import ROBUSTNESS, Point, cases, check_sweep, parse_imperfections, try_case
 from rlpd_robot.run.dry_run.timeline import interventions, stages_ms
 from rlpd_robot.run.dry_run.trials import Seen, Trial, in_words, judge, outcome_in_words, parse
@@ -157,6 +159,9 @@ def _stages(plan: Plan, findings: Findings, say: Say, stopped: Callable[[], bool
     with _stage("calm", plan, plan.snapshot or plan.random, "actor.greedy_every=1") as stage:
         patience_s = 1.5 * seconds + _HOME_S * count
         faults = _undisturbed(stage, lambda: len(stage.episodes()) >= count, patience_s, stopped)
+        if plan.snapshot is not None and not faults and _open(plan, stage):
+            say(f"too few solved to be sure: {(MORE - 1) * count} more")
+            faults = _undisturbed(stage, lambda: not _open(plan, stage), (MORE - 1) * patience_s, stopped)
     findings.others = others.cores()
     seen = Evidence(stage.directory)
     books.append(seen.book)
@@ -185,6 +190,11 @@ def _episodes(plan: Plan) -> int:
     return max(1, min(asked, math.ceil(_ENOUGH_S / (plan.problem.horizon * plan.period_s))))
 
 
+def _open(plan: Plan, stage: Stage) -> bool:
+    """Whether more episodes are needed to say whether enough of them are solved."""
+    return deciding(stage.episodes(), plan.settings.dry_run.episodes, plan.settings.eval.min_success) is None
+
+
 @contextlib.contextmanager
 def _stage(name: str, plan: Plan, snapshot: PolicySnapshot, *actor_words: str) -> Iterator[Stage]:
     with Stage(name, plan.folder, plan.settings, plan.words, snapshot, actor_words) as stage:
@@ -207,20 +217,22 @@ def _undisturbed(stage: Stage, done: Callable[[], bool], seconds: float, stopped
 
 def _judge_calm(plan: Plan, findings: Findings, seen: Evidence, stage: Stage, faults: Sequence[str]) -> None:
     dry, settings = plan.settings.dry_run, plan.settings
-    episodes = stage.episodes()[: dry.episodes]
+    ended = stage.episodes()
+    episodes = deciding(ended, dry.episodes, settings.eval.min_success) or ended
     checks, figures = findings.checks, seen.figures
     ages_s = seen.ages_s() if len(seen.executed) else np.zeros(0)
     timing = [_check_quiet("undisturbed", faults), *c.check_rate(figures, dry.late)]
     timing += c.check_ages(ages_s, figures, plan.period_s)
     checks += [blamed(check, findings.others) for check in timing]
-    observations = _observations(seen)
     if plan.snapshot is not None:
         checks.append(c.check_filter(figures, dry.filtered, settings.safety.name))
-        step = max(1, len(observations) // _EXAMPLES)
+        observations = _observations(seen)
+        rows = np.concatenate(observations) if observations else ()
+        step = max(1, len(rows) // _EXAMPLES)
         checks[:] = [check for check in checks if check.name != "policy finite"]
-        checks.append(check_finite(plan.snapshot, plan.training, list(observations[::step])))
+        checks.append(check_finite(plan.snapshot, plan.training, list(rows[::step])))
         checks.append(check_range(plan.training, observations, dry.outside, dry.margin))
-    checks.append(c.check_success(episodes, settings.eval.min_success, plan.snapshot is not None))
+    checks.append(check_success(episodes, settings.eval.min_success, plan.snapshot is not None))
     free = shutil.disk_usage(plan.folder).free
     checks.append(check_disk(seen.size_bytes, seen.seconds, free, dry.session_h))
     checks.append(check_memory(stage.memory, free_memory(), dry.session_h))
@@ -234,10 +246,12 @@ def _judge_calm(plan: Plan, findings: Findings, seen: Evidence, stage: Stage, fa
     findings.intervals_ms = 1e3 * intervals[intervals < 0.5]  # between episodes the robot is reset
 
 
-def _observations(seen: Evidence) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    """(N, O) of all transitions."""
-    rows = [segment.observations[:-1] for segment in seen.transitions]
-    return np.concatenate(rows) if rows else np.zeros((0, 0), np.float32)
+def _observations(seen: Evidence) -> list[NDArray[np.float32]]:
+    """(N, O) of each episode."""
+    episodes: dict[int, list[NDArray[np.float32]]] = {}
+    for segment in seen.transitions:
+        episodes.setdefault(segment.episode, []).append(segment.observations[:-1])
+    return [np.concatenate(rows) for rows in episodes.values()]
 
 
 def _envelope(seen: Evidence, plan: Plan) -> Envelope | None:

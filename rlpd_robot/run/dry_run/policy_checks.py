@@ -105,31 +105,37 @@ def _swap(difference: str) -> str:
     return difference.replace(" here, ", " in training, ").removesuffix(" there") + " on this robot"
 
 
-def check_range(training: Training, seen: NDArray[np.float32], most: float, margin: float) -> Check:
+def check_range(training: Training, seen: Sequence[NDArray[np.float32]], most: float, margin: float) -> Check:
     """Whether the policy sees what it was trained on.
+
+    The median of the episodes is judged: a wrong sensor or scene is wrong in each of them, while one episode that went
+    astray shows what the policy did, which the check of success judges.
 
     Args:
         training: its range.
-        seen: (N, O) observations of undisturbed episodes.
-        most: part of the observations that may lie outside.
+        seen: (N, O) observations of each undisturbed episode.
+        most: part of an episode's observations that may lie outside.
         margin: by which one must leave the range to count [part of it].
     """
     requirement = (
-        f"at most {100 * most:g} % of the observations outside those of training by more than {100 * margin:g} %"
+        f"at most {100 * most:g} % of the median episode's observations outside those of training by more than "
+        f"{100 * margin:g} %"
     )
     if not training.stores:
         return skipped("training range", requirement, f"no {LIVE} beside the policy and no run.demos to compare with")
     if not len(seen):
         return skipped("training range", requirement, "nothing was observed")
     span = margin * np.maximum(training.high - training.low, 1e-6)
-    outside = (seen < training.low - span) | (seen > training.high + span)
-    share, of_each = float(outside.any(axis=1).mean()), outside.mean(axis=0)
+    outside = [(rows < training.low - span) | (rows > training.high + span) for rows in seen]
+    shares = [float(one.any(axis=1).mean()) for one in outside]
+    share, of_each = float(np.median(shares)), np.concatenate(outside).mean(axis=0)
     worst = [int(i) for i in np.argsort(-of_each)[:_SHOWN] if of_each[i] > 0]
     told = ", ".join(f"[{i}] {100 * of_each[i]:.1f} %" for i in worst)
     return Check(
         "training range",
         requirement,
-        f"{100 * share:.2f} % of {len(seen)}" + (f"; elements {told}" if told else ""),
+        f"{100 * share:.2f} %, {len(seen)} episodes, at most {100 * max(shares):.2f} %"
+        + (f"; elements {told}" if told else ""),
         share <= most,
         "These elements of the observation are new to the policy: a sensor's zero, unit or place, or another scene.",
     )

@@ -33,13 +33,14 @@ class DryRunSettings:
         randomized_episodes: so many; 0: none.
         randomized_success: part of them that must be solved: no go where the 95 % interval lies below it.
         babble_s: random commands, from which limits, order and signs of the joints are seen [s].
-        episodes: undisturbed ones, without exploration.
+        episodes: undisturbed ones, without exploration; three times as many where these leave it open whether
+            `eval.min_success` is reached.
         trials: faults and what must come of them, see `trials.parse`.
         only: names of the trials to make; none: all.
         hold_s: after each stop, a look whether anything moves before a person has armed [s].
         late: part of the ticks that may come more than a period late.
         filtered: part of a policy's commands that the safety filter may have to change.
-        outside: part of the observations that may lie outside those of its training.
+        outside: part of the median episode's observations that may lie outside those of its training.
         margin: by which an observation may leave the range of training before it counts [part of the range].
         session_h: length of a session for which the disk must suffice [h].
     """

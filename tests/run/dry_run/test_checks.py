@@ -206,11 +206,6 @@ def test_filter_success_and_disk():
     assert c.check_filter({**FIGURES, "filtered": 300.0}, 0.2, "narrow").remedy.startswith("The limits 'narrow'")
     assert c.check_filter({**FIGURES, "filtered": 300.0}, 0.2, "narrow").passed is False
     assert c.check_filter({}, 0.2, "x").passed is None
-    won, lost = (0, True, 200), (1, False, 200)
-    assert c.check_success([won] * 4 + [lost], 0.8, True).passed
-    assert c.check_success([won] * 3 + [lost] * 2, 0.8, True).passed is False
-    assert c.check_success([], 0.8, True).passed is False
-    assert c.check_success([lost], 0.8, False).passed is None
     assert check_disk(1000, 1.0, 28_800_000, 8.0).passed
     assert check_disk(1000, 1.0, 28_700_000, 8.0).passed is False
 

@@ -84,12 +84,14 @@ def test_without_its_data_only_the_fingerprints_are_told():
 
 def test_a_scaled_observation_is_outside_its_training():
     training = replace(TRAINING, stores=("a store",))
-    seen = np.zeros((100, 4), np.float32)
+    seen = [np.zeros((50, 4), np.float32) for _ in range(3)]
     assert check_range(training, seen, 0.05, 0.1).passed
-    seen[:20, 2] = 1.5
+    seen[0][:, 2] = 1.5
+    assert check_range(training, seen, 0.05, 0.1).passed  # astray in one of them
+    seen[1][:10, 2] = 1.5
     check = check_range(training, seen, 0.05, 0.1)
     assert check.passed is False
-    assert check.measured == "20.00 % of 100; elements [2] 20.0 %"
+    assert check.measured == "20.00 %, 3 episodes, at most 100.00 %; elements [2] 40.0 %"
     assert check_range(TRAINING, seen, 0.05, 0.1).passed is None
 
 

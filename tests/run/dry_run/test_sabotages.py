@@ -10,6 +10,7 @@ from rlpd_robot.run.dry_run import checks as c
 from rlpd_robot.run.dry_run.growth import check_disk, check_memory
 from rlpd_robot.run.dry_run.policy_checks import Training, check_finite, check_range
 from rlpd_robot.run.dry_run.randomized import Randomized, check_randomized
+from rlpd_robot.run.dry_run.success import check_success
 from tests.policy.networks import snapshot
 from tests.run.dry_run.test_checks import FIGURES, PAIRS, PERIOD_S, SPEC, episode, limits
 
@@ -42,8 +43,8 @@ class Robot:
             c.check_filter(self.figures, 0.2, "narrow"),
             c.check_limits([book], self.limits),
             c.check_stale([book]),
-            c.check_success([(i, good, 200) for i, good in enumerate(self.solved)], 0.8, True),
-            check_range(TRAINING, self.seen.astype(np.float32), 0.05, 0.1),
+            check_success([(i, good, 200) for i, good in enumerate(self.solved)], 0.8, True),
+            check_range(TRAINING, np.split(self.seen.astype(np.float32), 8), 0.05, 0.1),
             check_finite(self.policy, TRAINING, list(self.seen.astype(np.float32))),
             check_randomized(Randomized({"mass": (0.8, 1.2)}, (0.0,) * 20, self.others), 0.5, True),
             check_disk(int(self.disk_bytes), 10.0, 10e9, 8.0),
