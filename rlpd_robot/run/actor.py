@@ -15,6 +15,7 @@ from rlpd_robot.liveness import pulse
 from rlpd_robot.robot.control_loop import ControlLoop
 from rlpd_robot.robot.driver import Driver
 from rlpd_robot.robot.episode import EpisodeSummary
+from rlpd_robot.robot.recorded import RecordedDriver
 from rlpd_robot.robot.safety import SafetyLimits
 from rlpd_robot.robot.task import Task, problem_of
 from rlpd_robot.run.aside import Aside
@@ -53,6 +54,8 @@ _TURN_S = 0.2  # how often a wait looks whether it should end
 def run_actor(settings: Settings, driver: Driver, task: Task, stop: threading.Event) -> int:
     """Act until told to stop; whatever was executed is journalled, and sent to whichever learner is there."""
     check_core(settings.actor.cpu)
+    if settings.actor.record is not None:
+        driver = RecordedDriver(driver, Path(settings.actor.record))
     try:
         pulse().beat("connecting", settings.actor.connect_s + _SLACK_S)
         spec = driver.connect(settings.actor.connect_s)

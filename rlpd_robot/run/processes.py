@@ -211,5 +211,5 @@ def kill_all() -> None:
 
 def path_word(key: str, path: Path) -> str:
     """A setting; quoted, since a path may hold anything."""
-    text = str(path).replace("'", "\\'")
+    text = str(path.absolute()).replace("'", "\\'")
     return f"{key}='{text}'"

@@ -84,6 +84,8 @@ class ActorSettings:
         cpu: the core to run on, by the wall clock; none: any.
         realtime_priority: by the wall clock, of SCHED_FIFO, where that is permitted; 0: as any other process.
         unattended: whether it arms itself in front of the stand-in of a supervised run; never on a real robot.
+        record: folder for every state that the driver reads and every command that it is told, as a dry run compares
+            them (`robot/recorded.py`); none: they are not kept.
     """
 
     greedy_every: int = 0
@@ -96,6 +98,7 @@ class ActorSettings:
     cpu: int | None = None
     realtime_priority: int = 20
     unattended: bool = True
+    record: str | None = None
 
     def __post_init__(self) -> None:
         at_least("actor.greedy_every", self.greedy_every, 0)

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from rlpd_robot.errors import ConfigError
+from rlpd_robot.robot.state_record import StateRecord
 from rlpd_robot.spec import RobotSpec
 from sim.faults.catalogue import schedule
 from sim.faults.fault import Fault, Scheduled
 from sim.faults.link import ClockFault
-from sim.faults.record import Record
 
 F = TypeVar("F", bound=Fault)
 
@@ -29,7 +29,7 @@ class Plan:
         orders: file to which others append entries, one JSON object a line; each begins in the next control period.
             What stands there already was meant for a process before this one.
         log: file to which each beginning and end is appended, one JSON object a line, with the monotonic time.
-        record: file to which every reading that is told is written, see `faults.record`.
+        record: file to which every reading that is told is written, see `StateRecord`.
         per_period: how often the robot tells its readings in a control period, in which `periods` are counted.
 
     Raises:
@@ -55,7 +55,7 @@ class Plan:
             self._log: IO[str] | None = None if log is None else open(log, "a", buffering=1)  # noqa: SIM115
         except OSError as error:
             raise ConfigError("sim.faults", error.filename, f"paths of files to write ({error.strerror})") from error
-        self.record = None if record is None else Record(record, spec)
+        self.record = None if record is None else StateRecord(record, spec, "sim.faults.record")
 
     @staticmethod
     def of(settings: Mapping[str, Any], spec: RobotSpec, per_period: int = 1) -> "Plan | None":

@@ -33,6 +33,7 @@ _JOINTS = (
     "LFJ4, LFJ3, LFJ2, LFJ1, LFJ0, THJ4, THJ3, THJ2, THJ1, THJ0"
 )
 _SWAPPED = _JOINTS.replace("WRJ1, WRJ0, FFJ3", "WRJ0, WRJ1, FFJ3")
+_ALIKE = _JOINTS.replace("FFJ2, FFJ1", "FFJ1, FFJ2")  # of one range
 
 SABOTAGES = (
     # joint order, names, signs, units
@@ -48,10 +49,20 @@ SABOTAGES = (
         (
             _ROSBRIDGE,
             f"+robot.driver.command.joint_target.labels=[{_JOINTS}]",
-            f"robot.driver.command.joint_target.names=[{_SWAPPED}]",
+            f"robot.driver.command.joint_target.names=[{_ALIKE}]",
         ),
         "joint order",
         "in the wrong order",
+    ),
+    Sabotage(
+        "two joints of different ranges swapped under their old names",
+        (
+            _ROSBRIDGE,
+            f"+robot.driver.command.joint_target.labels=[{_JOINTS}]",
+            f"robot.driver.command.joint_target.names=[{_SWAPPED}]",
+        ),
+        "commands within limits",
+        "refused",
     ),
     Sabotage(
         "an encoder mounted backwards",
@@ -77,7 +88,8 @@ SABOTAGES = (
     Sabotage("motors too weak", _script("{kind: gain, factor: 0.3}"), "success", "of"),
     # what it is, what it tells
     Sabotage("another robot's policy", ("robot=adroit_pen", "task=pen"), "policy's robot", "on this robot"),
-    Sabotage("frozen sensors", _script("{kind: frozen}"), "undisturbed", "frozen sensor"),
-    Sabotage("a broken sensor", _script("{kind: nan, fields: [palm_position]}"), "undisturbed", "not a finite"),
+    # a policy that sees nothing new says nothing new, and then the robot may well stand still
+    Sabotage("frozen sensors", _script("{kind: frozen}"), "undisturbed (random)", "frozen sensor"),
+    Sabotage("a broken sensor", _script("{kind: nan, fields: [palm_position]}"), "undisturbed", "non-finite number"),
     Sabotage("its controller has stopped it", _script("{kind: reflex, at_s: 3}"), "undisturbed", "reflex"),
 )

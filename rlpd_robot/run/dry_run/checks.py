@@ -220,8 +220,8 @@ def check_joints(
     """Whether each joint moves when its own command does: names, order and signs, from random commands.
 
     Args:
-        readings: told by the robot, see `Evidence.readings`.
-        book: of the same stage.
+        readings: as the driver tells them, see `Evidence.read`: a wrong name, sign or unit in its settings shows.
+        book: of what the driver was told.
         spec: of the robot.
         pairs: for each command element, the reading of the same joint.
     """

@@ -20,7 +20,7 @@ from rlpd_robot.robot.task import Task
 from rlpd_robot.run.directory import DRY_RUN, make_directory
 from rlpd_robot.run.dry_run import checks as c
 from rlpd_robot.run.dry_run.check import Check, skipped
-from rlpd_robot.run.dry_run.evidence import Evidence
+from rlpd_robot.run.dry_run.evidence import SEEN, Evidence
 from rlpd_robot.run.dry_run.growth import check_disk, check_memory, free_memory
 from rlpd_robot.run.dry_run.inflict import inflict
 from rlpd_robot.run.dry_run.learn import LEARN, try_learning
@@ -42,6 +42,7 @@ from rlpd_robot.run.dry_run.timeline import interventions, stages_ms
 from rlpd_robot.run.dry_run.trials import Seen, Trial, in_words, judge, outcome_in_words, parse
 from rlpd_robot.run.evaluate import Build
 from rlpd_robot.run.ports import free_addresses
+from rlpd_robot.run.processes import path_word
 from rlpd_robot.run.settings import Settings
 from rlpd_robot.types import PolicySnapshot
 
@@ -140,7 +141,7 @@ def _stages(plan: Plan, findings: Findings, say: Say, stopped: Callable[[], bool
         babble_s = max(dry.babble_s, _BABBLE * plan.period_s)
         say(f"random commands for {babble_s:g} s")
         others = Others()
-        with _stage("babble", plan, plan.random) as stage:
+        with _stage("babble", plan, plan.random, path_word("actor.record", plan.folder / "babble" / SEEN)) as stage:
             enough = round(babble_s / plan.period_s)
             faults = _undisturbed(stage, lambda: stage.followed() >= enough, babble_s, stopped)
         seen = Evidence(stage.directory)
@@ -149,9 +150,7 @@ def _stages(plan: Plan, findings: Findings, say: Say, stopped: Callable[[], bool
         findings.random = _envelope(seen, plan)
         findings.checks += [blamed(_check_quiet("undisturbed (random)", faults), others.cores())]
         if len(seen.executed):
-            step = seen.states_per_period(plan.period_s)
-            readings = {name: values[::step] for name, values in seen.readings.items()}
-            findings.checks.append(c.check_joints(readings, seen.book, plan.problem.robot, pairs))
+            findings.checks.append(c.check_joints(seen.read, seen.sent, plan.problem.robot, pairs))
     count = _episodes(plan)
     say(f"{count} undisturbed episodes")
     seconds = count * plan.problem.horizon * plan.period_s

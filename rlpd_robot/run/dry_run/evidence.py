@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlpd_robot.robot.book import Outcome, read_book
+from rlpd_robot.robot.recorded import COMMANDS, STATES
+from rlpd_robot.robot.state_record import StateRecord
 from rlpd_robot.run.actor import LATENESS, STATUS
 from rlpd_robot.types import Segment
 from rlpd_robot.wire.journal_file import SUFFIX, scan
@@ -19,6 +21,9 @@ from rlpd_robot.wire.journal_file import read_records as read_journal
 from rlpd_robot.wire.messages import SegmentMessage
 
 Floats = NDArray[np.float64]
+
+READINGS, SEEN = "readings", "seen"
+"""In a stage's directory: what the stand-in told; what the actor recorded."""
 
 _LATEST_S = 0.5  # on its way to the robot
 
@@ -48,12 +53,18 @@ class Evidence:
     @cached_property
     def readings(self) -> dict[str, Floats]:
         """By state field (N, elements), told in order; "stamp_s" (N, 1) says when. Row k + 1 is of state k."""
-        head, _, body = (self.directory / "readings").read_bytes().partition(b"\n")
-        fields = [("stamp_s", 1), *((f["name"], int(f["size"])) for f in json.loads(head)["fields"])]
-        width = sum(size for _, size in fields)
-        rows = np.frombuffer(body[: len(body) // (8 * width) * 8 * width], "<f8").reshape(-1, width)
-        ends = np.cumsum([size for _, size in fields])
-        return {name: rows[:, end - size : end] for (name, size), end in zip(fields, ends, strict=True)}
+        return StateRecord.read(self.directory / READINGS)
+
+    @cached_property
+    def read(self) -> dict[str, Floats]:
+        """What the actor's driver made of them: as `readings`, where the actor was told to record."""
+        return StateRecord.read(self.directory / SEEN / STATES)
+
+    @cached_property
+    def sent(self) -> NDArray[np.void]:
+        """What the actor told its driver, as a book, where it was told to record."""
+        book: NDArray[np.void] = read_book(self.directory / SEEN / COMMANDS)
+        return book
 
     @cached_property
     def figures(self) -> Mapping[str, float]:

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from rlpd_robot.errors import PeerRefusedError, PeerTimeoutError, RlpdRobotError
 from rlpd_robot.robot.book import Outcome, new_records
+from rlpd_robot.run.dry_run.evidence import READINGS
 from rlpd_robot.run.metrics import Severity
 from rlpd_robot.run.ports import free_addresses
-from rlpd_robot.run.processes import Child
+from rlpd_robot.run.processes import Child, path_word
 from rlpd_robot.run.settings import Recipe, Settings
 from rlpd_robot.run.supervisor import ChildSpec, Supervisor
 from rlpd_robot.types import PolicySnapshot
@@ -42,7 +43,14 @@ _EPISODE = re.compile(r"^episode (\d+): (solved|not solved),.* (\d+) steps,", re
 def own_words(words: Sequence[str], folder: Path, addresses: Sequence[str]) -> list[str]:
     """The words of a person, and after them those that keep a stage to itself: no real robot can be reached."""
     links = [f"link.{name}={address}" for name, address in zip(LINKS, addresses, strict=True)]
-    return [*words, _path("run.root", folder), "sim.lockstep=false", "link.keys=null", "link.insecure=false", *links]
+    return [
+        *words,
+        path_word("run.root", folder),
+        "sim.lockstep=false",
+        "link.keys=null",
+        "link.insecure=false",
+        *links,
+    ]
 
 
 def stand_in_recipe(settings: Settings) -> Recipe | None:
@@ -95,7 +103,7 @@ class Stage:
     ) -> None:
         self.directory = folder / name
         self.directory.mkdir(parents=True)
-        self.book, self.record = self.directory / "book", self.directory / "readings"
+        self.book, self.record = self.directory / "book", self.directory / READINGS
         self._orders, self._log = self.directory / "orders", self.directory / "faults.jsonl"
         self.events: list[tuple[Severity, str, str]] = []
         self.memory: list[tuple[float, float]] = []
@@ -106,8 +114,8 @@ class Stage:
         sim = [
             *shared,
             *stand_in_words(settings),
-            _path("sim.book", self.book),
-            *(_path(f"sim.faults.{key}", path) for key, path in files),
+            path_word("sim.book", self.book),
+            *(path_word(f"sim.faults.{key}", path) for key, path in files),
         ]
         actor = [*shared, "actor.unattended=false", *actor_words]
         # As in front of a real robot: an actor that was started again waits for a person.
@@ -251,9 +259,3 @@ class Stage:
 def _signal(child: Child, number: signal.Signals) -> None:
     if child.running:  # not waited for yet, so its number is not another's
         os.kill(child.pid, number)
-
-
-def _path(key: str, path: Path) -> str:
-    """A setting; quoted, since a path may hold anything."""
-    text = str(path.absolute()).replace("'", "\\'")
-    return f"{key}='{text}'"
