@@ -2,9 +2,13 @@
 
 from collections import deque
 
+import numpy as np
+from numpy.typing import NDArray
+
 from rlpd_robot.types import Command, RobotState
 
 _KEPT = 64  # commands; a robot that answers is never that far behind
+_UNDER_WAY = 3  # of them; what is older than 2.5 periods a robot refuses
 
 
 class SentCommands:
@@ -57,6 +61,10 @@ class SentCommands:
             return None
         self._followed = now
         return self._of(now) if now == before and self._sent and self._sent[-1][0] != now else None
+
+    def under_way(self) -> list[NDArray[np.float64]]:
+        """(C,) each, the newest of those sent after the one that the robot follows: late, or lost."""
+        return [command.values for number, command in self._sent if number > self._followed][-_UNDER_WAY:]
 
     def _of(self, number: int) -> Command | None:
         return next((sent for n, sent in self._sent if n == number), None)

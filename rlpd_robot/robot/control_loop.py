@@ -264,7 +264,7 @@ class ControlLoop:
                 self._history = None  # it stands where it is measured
             return  # the robot has not taken a command yet: there is no transition
         if (held := self._commands.held(next_state)) is not None:
-            self._history = History.at_rest(held.values)
+            self._history = History.at_rest(held.values, self._commands.under_way())
         action = self._map.to_action(acted)
         ending, cause = self._ending_at(record.steps + 1, next_state)
         transition = Transition(

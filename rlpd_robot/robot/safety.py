@@ -4,11 +4,12 @@ Three stages: finite and shape → soft limits, which bend a command → hard li
 has looked. The only place where a `SafeCommand` is made. docs/safety.md says what is promised, and what is not.
 
 **When limits contradict each other**, the first of these is kept: the robot's own range; speed; acceleration; jerk;
-step from the measured state and effort, which brake the command as hard as the rates allow. The soft range is never
-left; a robot that starts outside it is let in at the pace of its rates and no further out. From the history that this
-filter makes there is no contradiction (`robot/braking.py` proves it): every command that it lets through can
-be brought to rest inside the range within speed, acceleration and jerk. From another history, which only a bug could
-make, an element that cannot be stopped in time any more is held where it is, at once.
+speed from commands that may still be under way; step from the measured state and effort, which brake the command as
+hard as the rates allow. The soft range is never left; a robot that starts outside it is let in at the pace of its rates
+and no further out. From the history that this filter makes there is no contradiction (`robot/braking.py` proves it):
+every command that it lets through can be brought to rest inside the range within speed, acceleration and jerk. From
+another history, which only a bug could make, an element that cannot be stopped in time any more is held where it is, at
+once.
 
 Why a command was changed is a bit mask, stored with its transition as `safety` (uint16):
 
@@ -26,7 +27,7 @@ Why a command was changed is a bit mask, stored with its transition as `safety` 
 | 512 | late | the action missed its deadline; `actor.deadline_miss` was asked for instead (`robot/deadline.py`) |
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,17 +73,20 @@ class History:
         position: (C,) the command that it follows, in the command's units.
         velocity: (C,) last first difference of its commands [unit a period].
         acceleration: (C,) last second difference [unit a period²].
+        under_way: (C,) each, commands sent after `position` that the robot has not followed, and yet may: the next one
+            keeps its speed from them, too.
     """
 
     position: Floats
     velocity: Floats
     acceleration: Floats
+    under_way: Sequence[Floats] = ()
 
     @staticmethod
-    def at_rest(position: Floats) -> "History":
+    def at_rest(position: Floats, under_way: Sequence[Floats] = ()) -> "History":
         """Of a robot that stands, or that has held the command `position` for a period."""
         still = np.zeros_like(position)
-        return History(position, still, still)
+        return History(position, still, still, under_way)
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +249,8 @@ def _bounds(limits: SafetyLimits, history: History | None) -> list[_Cut]:
         rates.append((VELOCITY if limits.has_speed else JERK, drift + unit * least, drift + unit * most))
         drift = drift + history.acceleration
         rates.append((JERK, drift - jerk, drift + jerk))
+    if limits.has_speed:
+        rates += [(VELOCITY, sent - step, sent + step) for sent in history.under_way]
     for bit, least, most in rates:
         low, high = _clip(least, low, high), _clip(most, low, high)
         found.append((bit, low, high))

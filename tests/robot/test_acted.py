@@ -1,12 +1,14 @@
 """What the robot followed is what a transition stores."""
 
 import numpy as np
+import pytest
 
 from rlpd_robot.robot.acted import SentCommands
 from rlpd_robot.robot.control_loop import ControlLoop
 from rlpd_robot.robot.fake import FakeDriver, FakeTask
-from rlpd_robot.robot.safety import SafetyLimits, SafetySettings
+from rlpd_robot.robot.safety import History, SafetyLimits, SafetySettings, filter_command
 from rlpd_robot.robot.task import problem_of
+from rlpd_robot.spec import Field, RobotSpec
 from rlpd_robot.timing import ManualClock
 from rlpd_robot.types import Command, RobotState
 
@@ -95,3 +97,29 @@ def test_the_stored_action_is_the_one_that_the_robot_followed():
     np.testing.assert_allclose(executed[3::2], proposed[3::2], atol=1e-6)
     assert set(np.round(executed, 5)) == set(np.round(followed, 5))
     assert loop.stats()["not_executed"] == len(executed[2::2])
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_late_command_and_the_next_one_make_no_double_step(seed):
+    """The robot seems to hold the one before; a step from there the other way would be two from the one under way."""
+    rng = np.random.default_rng(seed)
+    spec = RobotSpec(
+        "slide", 0.01, (Field("x", (1,), "float64", "m"),), (Field("target", (1,), "float64", "m", (-1.0,), (1.0,)),)
+    )
+    limits = SafetyLimits.from_settings(SafetySettings(max_speed=1.0), spec)
+    sent, history, followed, previous, late = SentCommands(), History.at_rest(np.zeros(1)), -1, np.zeros(1), None
+    for number in range(60):
+        now = state(followed)
+        if (held := sent.held(now)) is not None:
+            history = History.at_rest(held.values, sent.under_way())
+        safe, _, history = filter_command(limits, history, Command(rng.uniform(-1, 1, 1)), now)
+        sent.add(number, safe)
+        arrived = [] if late is None or rng.random() < 0.3 else [(number - 1, late)]  # else it is lost
+        late = None
+        if number == 0 or rng.random() < 0.5:
+            arrived.append((number, safe.values))
+        else:
+            late = safe.values  # it comes after the next state is measured
+        for place, values in arrived:
+            assert abs(values - previous) <= 0.01 * (place - followed) + 1e-9
+            followed, previous = place, values
