@@ -113,7 +113,8 @@ def test_commands_are_sent_from_where_they_are_filtered_only():
         filters |= {name for call in calls_of if call == "filter_command"}
     moving = {"rlpd_robot/robot/control_loop.py", "rlpd_robot/robot/testing.py", "rlpd_robot/run/doctor/motion.py"}
     moving |= {"rlpd_robot/run/bench/rosbridge_parts.py"}  # a stand-in only
-    assert senders == filters == moving
+    assert filters == moving
+    assert senders == moving | {"rlpd_robot/robot/recorded.py"}  # a driver around another: it hands on what it is given
 
 
 @pytest.mark.parametrize("path", [p for p in SOURCES if p.name == "__init__.py"], ids=lambda p: str(p.parent.name))
