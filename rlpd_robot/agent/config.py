@@ -9,11 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from rlpd_robot.agent.value_support import FEWEST, ValueSupport
 from rlpd_robot.errors import ConfigError
 
 Regulariser = Literal["none", "dropout", "weight_decay"]
 Prior = Literal["symmetric", "seeded"]
-
+Critic = Literal["mlp", "simba"]
 
 _WHOLE_NUMBERS = (
     ("ensemble", 1),
@@ -27,7 +28,10 @@ _WHOLE_NUMBERS = (
     ("clone_updates", 0),
     ("clone_half_life", 0),
     ("critic_warm_up", 0),
+    ("value_bins", 0),
 )
+
+_RANGE = ("value_low", "value_high")
 
 _NUMBERS: tuple[tuple[str, Callable[[float], bool], str], ...] = (
     *((key, lambda x: 0.0 <= x <= 1.0, "a number between 0 and 1") for key in ("demo_ratio", "discount")),
@@ -79,6 +83,12 @@ class AgentConfig:
         actor_average: beyond the paper. Share of the newest actor in the running average that is published, per
             transition; 1 publishes the actor itself. A single iterate may act badly where its neighbours do well.
         initial_log_std: beyond the paper. Added to the log standard deviation the network gives at the start.
+        critic: beyond the paper. "mlp" is the paper's network; "simba" has normalised observations and `hidden_layers`
+            residual blocks (arXiv:2410.09754).
+        value_bins: beyond the paper. K, categories over which critics learn a value's distribution by cross-entropy
+            (HL-Gauss, arXiv:2403.03950; 101 there); 0: one number by squared error.
+        value_low, value_high: beyond the paper. Range of the categories [reward, as the learner sees it]; targets
+            outside count as its nearest end. None: that of the rewards in the prior data, over 1 − γ.
         reward_scale, reward_offset: beyond the paper, but for its AntMaze offset of −1. The learner sees
             scale · (reward + offset).
 
@@ -115,6 +125,10 @@ class AgentConfig:
     critic_warm_up: int = 0
     actor_average: float = 1.0
     initial_log_std: float = 0.0
+    critic: str = "mlp"
+    value_bins: int = 0
+    value_low: float | None = None
+    value_high: float | None = None
     reward_scale: float = 1.0
     reward_offset: float = 0.0
 
@@ -131,16 +145,15 @@ class AgentConfig:
         for key, holds, expected in _NUMBERS:
             value = getattr(self, key)
             _require(_is_finite(value) and holds(value), key, value, expected)
-        _require(
-            self.target_entropy is None or _is_finite(self.target_entropy),
-            "target_entropy",
-            self.target_entropy,
-            "a finite number, or null for -A/2",
-        )
+        for key, meant in (("target_entropy", "-A/2"), *((key, "as the rewards are") for key in _RANGE)):
+            value = getattr(self, key)
+            _require(value is None or _is_finite(value), key, value, f"a finite number, or null for {meant}")
         for key in ("entropy_backup", "layer_norm"):
             _require(isinstance(getattr(self, key), bool), key, getattr(self, key), "true or false")
         _require(self.regulariser in get_args(Regulariser), "regulariser", self.regulariser, _one_of(Regulariser))
         _require(self.prior in get_args(Prior), "prior", self.prior, _one_of(Prior))
+        _require(self.critic in get_args(Critic), "critic", self.critic, _one_of(Critic))
+        self._check_critics()
         rows, all_rows = round(self.batch_size * self.demo_ratio), self.batch_size
         _require(
             (rows == 0) == (self.demo_ratio == 0.0) and (rows == all_rows) == (self.demo_ratio == 1.0),
@@ -148,6 +161,32 @@ class AgentConfig:
             self.demo_ratio,
             f"0, 1, or a share that leaves each part at least one of batch_size ({all_rows}) rows",
         )
+
+    def _check_critics(self) -> None:
+        if self.critic == "simba":
+            _require(self.layer_norm, "layer_norm", self.layer_norm, "true where agent.critic is 'simba'")
+            plain = self.regulariser != "dropout"
+            _require(plain, "regulariser", self.regulariser, "'none' or 'weight_decay' where agent.critic is 'simba'")
+        few = 0 < self.value_bins < FEWEST
+        _require(not few, "value_bins", self.value_bins, f"0, or a whole number of at least {FEWEST}")
+        low, high = self.value_low, self.value_high
+        ordered = low is None or high is None or low < high
+        _require(ordered, "value_high", high, f"above value_low ({low})")
+
+    @property
+    def support(self) -> ValueSupport | None:
+        """The categories of the critics' values; None where these are plain numbers.
+
+        Raises:
+            ConfigError: their range is to be that of the rewards, which whoever has the prior data has not put in yet.
+        """
+        if not self.value_bins:
+            return None
+        low, high = self.value_low, self.value_high
+        if low is None or high is None:
+            key = _RANGE[0 if low is None else 1]
+            raise ConfigError(f"agent.{key}", None, "a number by the time that critics are made")
+        return ValueSupport(low, high, self.value_bins)
 
     def clone_weight_at(self, transitions: int) -> float:
         """Weight of the cloning term after so many live transitions."""

@@ -6,9 +6,10 @@ Pure functions of parameters and one minibatch. Shapes: observation (B, O), acti
 import jax
 import jax.numpy as jnp
 
+from rlpd_robot.agent.categorical import cross_entropy, expected, project
 from rlpd_robot.agent.config import AgentConfig
 from rlpd_robot.agent.distributions import sample_and_log_prob
-from rlpd_robot.agent.networks import Params, act, evaluate
+from rlpd_robot.agent.networks import Params, act, evaluate, heads
 from rlpd_robot.types import Batch
 
 Metrics = dict[str, jax.Array]
@@ -46,9 +47,13 @@ def target_values(
 def critic_loss(
     config: AgentConfig, critics: Params, batch: Batch, targets: jax.Array, key: jax.Array
 ) -> tuple[jax.Array, Metrics]:
-    """Mean squared error of all E critics to the same targets (B,), Alg. 1 l.15."""
-    values = evaluate(config, critics, batch.observation, batch.action, key)
-    loss = jnp.mean(jnp.square(values - targets[None]))
+    """Mean squared error of all E critics to the same targets (B,), Alg. 1 l.15; of categorical ones, cross-entropy."""
+    values = said = heads(config, critics, batch.observation, batch.action, key)
+    if config.support is None:
+        loss = jnp.mean(jnp.square(values - targets[None]))
+    else:
+        values = expected(config.support, said)
+        loss = jnp.mean(cross_entropy(said, project(config.support, targets)[None]))
     return loss, {
         "critic_loss": loss,
         "q": jnp.mean(values),

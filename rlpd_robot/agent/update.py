@@ -23,18 +23,27 @@ from rlpd_robot.agent.losses import (
 )
 from rlpd_robot.agent.networks import Params, act
 from rlpd_robot.agent.ring import Ring, draw, draw_index, draw_symmetric
+from rlpd_robot.agent.simba import observe
 from rlpd_robot.agent.state import AgentState, make_optimisers
 from rlpd_robot.types import Batch
 
 
 def critic_step(config: AgentConfig, state: AgentState, batch: Batch) -> tuple[AgentState, Metrics]:
     """One gradient step of all critics on one minibatch [B], and of the target average."""
+    if config.critic == "simba":
+        state = see(state, batch.observation)
     key, target_key, dropout_key = jax.random.split(state.key, 3)
     targets = target_values(config, state.actor, state.target_critics, state.log_temperature, batch, target_key)
     gradient, metrics = jax.grad(critic_loss, argnums=1, has_aux=True)(
         config, state.critics, batch, targets, dropout_key
     )
     return move_critics(config, state._replace(key=key), gradient), metrics
+
+
+def see(state: AgentState, observation: jax.Array) -> AgentState:
+    """Have SimBa critics and their targets, which go by the same statistics, count these observations (B, O)."""
+    counted = {"observation": observe(state.critics["observation"], observation)}
+    return state._replace(critics=state.critics | counted, target_critics=state.target_critics | counted)
 
 
 def move_critics(config: AgentConfig, state: AgentState, gradient: Params) -> AgentState:

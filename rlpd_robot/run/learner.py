@@ -215,7 +215,7 @@ class Learner:
         self._resources.callback(trainer.close)
         say(f"{trainer.ring_place}; learns on {self._layout.described}")
         if self._settings.learner.diagnose_share:
-            self._record.monitor = Monitor(self._settings.agent, self._demos, self._settings.learner.diagnose_share)
+            self._record.monitor = Monitor(trainer.config, self._demos, self._settings.learner.diagnose_share)
         every = self._settings.learner.publish_every
         self._course = Course(trainer, every, run.env_steps, self._publisher.publish)
         self._phase = "compiling"

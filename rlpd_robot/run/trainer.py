@@ -20,6 +20,7 @@ from rlpd_robot.data.digest import rows_digest
 from rlpd_robot.errors import ConfigError, DataError
 from rlpd_robot.run.budget import UpdateBudget
 from rlpd_robot.run.live_ring import make_live_ring
+from rlpd_robot.run.value_range import with_value_range
 from rlpd_robot.spec import ProblemSpec
 from rlpd_robot.types import Batch, PolicySnapshot
 
@@ -55,10 +56,12 @@ class Trainer:
         ring: where live transitions are held: auto, device or host.
 
     Attributes:
+        config: the settings, with the range of values that categorical critics have of the prior data.
         ring_place: a sentence that says where they are.
 
     Raises:
-        ConfigError: the settings need prior data and there is none, or the device has no room for the ring.
+        ConfigError: the settings need prior data and there is none, or it does not tell the range of values, or the
+            device has no room for the ring.
     """
 
     def __init__(
@@ -72,7 +75,7 @@ class Trainer:
     ) -> None:
         if demos is None and config.needs_demos:
             raise ConfigError("run.demos", None, "a demonstration store, since these agent settings use prior data")
-        self.config = config
+        self.config = config = with_value_range(config, demos)
         self.problem = problem
         self.budget = UpdateBudget(config.utd, free=config.random_steps)
         self.compiles = CompileCounter()

@@ -4,10 +4,11 @@ import math
 import pytest
 
 from rlpd_robot.agent.config import AgentConfig
+from rlpd_robot.agent.value_support import ValueSupport
 from rlpd_robot.errors import ConfigError
 
 NUMBERS = [f.name for f in dataclasses.fields(AgentConfig) if f.type in ("int", "float", int, float)]
-NUMBERS += ["target_entropy"]
+NUMBERS += ["target_entropy", "value_low", "value_high"]
 
 
 def test_defaults_are_the_papers_for_adroit() -> None:
@@ -35,6 +36,8 @@ def test_defaults_are_the_papers_for_adroit() -> None:
         clone_updates=0,
         clone_weight=0.0,
         initial_log_std=0.0,
+        critic="mlp",
+        value_bins=0,
         reward_scale=1.0,
         reward_offset=0.0,
     )
@@ -78,6 +81,21 @@ def test_defaults_are_the_papers_for_adroit() -> None:
             {"regulariser": "l2"},
             "Setting 'agent.regulariser' must be one of 'none', 'dropout', 'weight_decay'. Received 'l2'.",
         ),
+        ({"critic": "resnet"}, "Setting 'agent.critic' must be one of 'mlp', 'simba'. Received 'resnet'."),
+        (
+            {"critic": "simba", "layer_norm": False},
+            "Setting 'agent.layer_norm' must be true where agent.critic is 'simba'. Received False.",
+        ),
+        (
+            {"critic": "simba", "regulariser": "dropout"},
+            "Setting 'agent.regulariser' must be 'none' or 'weight_decay' where agent.critic is 'simba'. Received"
+            " 'dropout'.",
+        ),
+        ({"value_bins": 10}, "Setting 'agent.value_bins' must be 0, or a whole number of at least 11. Received 10."),
+        (
+            {"value_low": 2.0, "value_high": 2.0},
+            "Setting 'agent.value_high' must be above value_low (2.0). Received 2.0.",
+        ),
         ({"prior": "both"}, "Setting 'agent.prior' must be one of 'symmetric', 'seeded'. Received 'both'."),
         (
             {"demo_ratio": 0.001},
@@ -106,6 +124,7 @@ def test_the_numbers_above_are_all_of_them() -> None:
         "prior",
         "layer_norm",
         "regulariser",
+        "critic",
     }
 
 
@@ -152,6 +171,14 @@ def test_the_critics_weight_rises_after_their_warm_up() -> None:
     config = AgentConfig(critic_warm_up=100)
     assert [config.value_weight(n) for n in (0, 100, 150, 200, 900)] == [0.0, 0.0, 0.5, 1.0, 1.0]
     assert AgentConfig().value_weight(0) == 1.0, "the paper has no warm-up"
+
+
+def test_categories_have_a_range_by_the_time_that_critics_are_made() -> None:
+    assert AgentConfig(value_low=0.0, value_high=1.0).support is None
+    config = AgentConfig(value_bins=11, value_low=0.0)
+    with pytest.raises(ConfigError, match=r"^Setting 'agent\.value_high' must be a number by the time"):
+        _ = config.support
+    assert dataclasses.replace(config, value_high=1.0).support == ValueSupport(0.0, 1.0, 11)
 
 
 def test_settings_are_hashable_so_that_jit_can_hold_them_static() -> None:

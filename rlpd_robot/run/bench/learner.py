@@ -11,6 +11,8 @@ from typing import Any
 
 import jax
 
+from rlpd_robot.agent.config import AgentConfig
+from rlpd_robot.errors import ConfigError
 from rlpd_robot.files import replace_file
 from rlpd_robot.run.bench import learner_guard as guard
 from rlpd_robot.run.bench.first_update import first_update_s
@@ -23,6 +25,14 @@ from rlpd_robot.run.evaluate import Build
 from rlpd_robot.run.settings import Settings
 
 
+def _refuse_other_networks(config: AgentConfig) -> None:
+    counted = "what is counted here are the multiplications of the paper's networks"
+    if config.critic != "mlp":
+        raise ConfigError("agent.critic", config.critic, f"mlp: {counted}")
+    if config.value_bins:
+        raise ConfigError("agent.value_bins", config.value_bins, f"0: {counted}")
+
+
 def run_bench(settings: Settings, words: Sequence[str], build: Build) -> dict[str, Any]:
     """Time the learner of these agent settings, its parts, and with `learner_bench.sweep=true` its neighbours.
 
@@ -32,9 +42,11 @@ def run_bench(settings: Settings, words: Sequence[str], build: Build) -> dict[st
         build: unused.
 
     Raises:
+        ConfigError: the agent's networks are not those whose multiplications are counted; nothing has been measured.
         DataError: `learner_bench.against` names no file of costs; nothing has been measured.
     """
     bench, config = settings.learner_bench, settings.agent
+    _refuse_other_networks(config)
     committed = guard.load(Path(bench.against)) if bench.against else None
     load_before = os.getloadavg()[0]
     if bench.cores:  # before JAX counts them

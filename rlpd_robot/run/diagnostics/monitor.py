@@ -132,7 +132,7 @@ class Monitor:
         observation = _spread(np.concatenate([e.observations[:-1] for e in episodes]))
         taken = _spread(np.concatenate([e.actions for e in episodes]))
         acting = look_at_actor(actor, observation)
-        look, own = look_at_critics(critics, observation, taken), look_at_critics(critics, observation, acting.action)
+        look, own = (look_at_critics(critics, observation, action, config.support) for action in (taken, acting.action))
         figures = calibration(look.values.mean(axis=0), Returns(low, high, likely), possible) | {
             "value_low": possible.low,
             "value_high": possible.high,

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rlpd_robot.agent.value_support import ValueSupport
 from rlpd_robot.policy.numpy_actor import LOG_STD_MAX, LOG_STD_MIN
 
 Array = NDArray[np.float32]
@@ -18,6 +19,9 @@ Layers = Mapping[str, Mapping[str, Array]]
 
 DORMANT = 0.025
 """τ: a unit is dormant when its mean activation is at most this share of its layer's mean."""
+
+_LAYER_NORM_EPSILON, _VARIANCE_EPSILON = 1e-6, 1e-6
+"""As the learner's networks have them."""
 
 SATURATED = 0.99
 """An action of at least this magnitude is at its end stop [-]."""
@@ -38,22 +42,64 @@ class CriticLook:
     norm_inputs: Sequence[Array]
 
 
-def look_at_critics(critics: Layers, observation: Array, action: Array) -> CriticLook:
-    """(B, O), (B, A) → values and what they came from."""
+def look_at_critics(
+    critics: Layers, observation: Array, action: Array, support: ValueSupport | None = None
+) -> CriticLook:
+    """(B, O), (B, A) → values and what they came from.
+
+    Args:
+        critics: parameters, of plain or of SimBa critics.
+        support: of categorical critics, what their categories stand for.
+    """
+    hidden: list[Array] = []
+    norm_inputs: list[Array] = []
+    look = _through_blocks if "embed" in critics else _through_layers
+    said = _dense(look(critics, observation, action, hidden, norm_inputs), critics["value"])
+    if support is None:
+        return CriticLook(said[..., 0], hidden, norm_inputs)
+    shares = np.exp(said - said.max(axis=-1, keepdims=True))
+    values = shares @ support.centers.astype(np.float32) / shares.sum(axis=-1)
+    return CriticLook(values, hidden, norm_inputs)
+
+
+def _through_layers(
+    critics: Layers, observation: Array, action: Array, hidden: list[Array], norm_inputs: list[Array]
+) -> Array:
     x: Array = np.concatenate([observation, action], axis=-1)[None]
-    hidden, norm_inputs = [], []
     for i in range(_depth(critics)):
-        x = np.matmul(x, critics[f"dense_{i}"]["kernel"]) + critics[f"dense_{i}"]["bias"]
+        x = _dense(x, critics[f"dense_{i}"])
         norm = critics.get(f"norm_{i}")
-        if norm is not None:
-            x = x - x.mean(axis=-1, keepdims=True)
-            deviation = np.sqrt(np.square(x).mean(axis=-1, keepdims=True) + 1e-6)
-            norm_inputs.append(deviation[..., 0])
-            x = x / deviation * norm["scale"] + norm["bias"]
-        x = np.maximum(x, 0.0)
+        x = np.maximum(x if norm is None else _layer_norm(x, norm, norm_inputs), 0.0)
         hidden.append(x)
-    values = np.matmul(x, critics["value"]["kernel"]) + critics["value"]["bias"]
-    return CriticLook(values[..., 0], hidden, norm_inputs)
+    return x
+
+
+def _through_blocks(
+    critics: Layers, observation: Array, action: Array, hidden: list[Array], norm_inputs: list[Array]
+) -> Array:
+    seen = critics["observation"]
+    x = (observation - seen["mean"]) / np.sqrt(seen["variance"] + np.float32(_VARIANCE_EPSILON))
+    x = np.concatenate([x, np.broadcast_to(action, (len(x), *action.shape))], axis=-1)
+    x = _dense(x, critics["embed"])
+    for i in range(sum(name.startswith("expand_") for name in critics)):
+        inner = _layer_norm(x, critics[f"norm_{i}"], norm_inputs)
+        inner = np.maximum(_dense(inner, critics[f"expand_{i}"]), 0.0)
+        hidden.append(inner)
+        x = x + _dense(inner, critics[f"contract_{i}"])
+    return _layer_norm(x, critics["norm_out"], norm_inputs)
+
+
+def _dense(x: Array, layer: Mapping[str, Array]) -> Array:
+    product: Array = np.matmul(x, layer["kernel"]) + layer["bias"]
+    return product
+
+
+def _layer_norm(x: Array, norm: Mapping[str, Array], norm_inputs: list[Array]) -> Array:
+    x = x - x.mean(axis=-1, keepdims=True)
+    deviation = np.sqrt(np.square(x).mean(axis=-1, keepdims=True) + _LAYER_NORM_EPSILON)
+    norm_inputs.append(deviation[..., 0])
+    normed: Array = x / deviation * norm["scale"] + norm["bias"]
+    return normed
 
 
 @dataclass(frozen=True)

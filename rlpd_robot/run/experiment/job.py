@@ -66,7 +66,7 @@ class _Learning:
         layout = make_layout(settings.learner.mesh)
         self._trainer = Trainer(settings.agent, problem, demos, settings.run.seed, layout, settings.learner.ring)
         self._trainer.warm_up()
-        monitor = Monitor(settings.agent, demos, 1.0)
+        monitor = Monitor(self._trainer.config, demos, 1.0)
         make_directories(job.directory)
         saved = Savepoint.load(job.directory, job.fingerprint, self._trainer)
         if saved is None:

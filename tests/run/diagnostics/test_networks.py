@@ -34,6 +34,31 @@ def test_its_critics_are_the_learners(layer_norm: bool) -> None:
     assert [n.shape for n in look.norm_inputs] == [(3, 7)] * (2 if layer_norm else 0)
 
 
+def test_its_simba_critics_with_categories_are_the_learners() -> None:
+    config = AgentConfig(
+        ensemble=3, hidden_layers=1, hidden_width=8, critic="simba", value_bins=11, value_low=0.0, value_high=4.0
+    )
+    norm = {"scale": numbers(3, 1, 8) + 1, "bias": numbers(3, 1, 8)}
+    critics = {
+        "observation": {
+            "mean": numbers(3, 1, 5),
+            "variance": numbers(3, 1, 5) ** 2 + 0.1,
+            "count": np.ones((3, 1, 1), np.float32),
+        },
+        "embed": {"kernel": numbers(3, 7, 8), "bias": numbers(3, 1, 8)},
+        "norm_0": norm,
+        "expand_0": {"kernel": numbers(3, 8, 32), "bias": numbers(3, 1, 32)},
+        "contract_0": {"kernel": numbers(3, 32, 8), "bias": numbers(3, 1, 8)},
+        "norm_out": norm,
+        "value": {"kernel": numbers(3, 8, 11), "bias": numbers(3, 1, 11)},
+    }
+    look = look_at_critics(critics, OBSERVATION, ACTION, config.support)
+    expected = jax.jit(partial(evaluate, config))(critics, OBSERVATION, ACTION, jax.random.key(0))
+    np.testing.assert_allclose(look.values, expected, rtol=2e-4, atol=2e-5)
+    assert [h.shape for h in look.hidden] == [(3, 7, 32)]
+    assert [n.shape for n in look.norm_inputs] == [(3, 7)] * 2
+
+
 def test_its_actor_is_the_learners() -> None:
     actor = {
         "dense_0": {"kernel": numbers(5, 8), "bias": numbers(8)},
