@@ -83,6 +83,8 @@ class AgentConfig:
         actor_average: beyond the paper. Share of the newest actor in the running average that is published, per
             transition; 1 publishes the actor itself. A single iterate may act badly where its neighbours do well.
         initial_log_std: beyond the paper. Added to the log standard deviation the network gives at the start.
+        clone_proposals: beyond the paper. Targets take, of the actor's next action and that of the cloned actor, which is
+            kept as it was, the one that the critics value higher (the bootstrap proposals of IBRL, arXiv:2311.02198).
         critic: beyond the paper. "mlp" is the paper's network; "simba" has normalised observations and `hidden_layers`
             residual blocks (arXiv:2410.09754).
         value_bins: beyond the paper. K, categories over which critics learn a value's distribution by cross-entropy
@@ -125,6 +127,7 @@ class AgentConfig:
     critic_warm_up: int = 0
     actor_average: float = 1.0
     initial_log_std: float = 0.0
+    clone_proposals: bool = False
     critic: str = "mlp"
     value_bins: int = 0
     value_low: float | None = None
@@ -148,12 +151,16 @@ class AgentConfig:
         for key, meant in (("target_entropy", "-A/2"), *((key, "as the rewards are") for key in _RANGE)):
             value = getattr(self, key)
             _require(value is None or _is_finite(value), key, value, f"a finite number, or null for {meant}")
-        for key in ("entropy_backup", "layer_norm"):
+        for key in ("entropy_backup", "layer_norm", "clone_proposals"):
             _require(isinstance(getattr(self, key), bool), key, getattr(self, key), "true or false")
         _require(self.regulariser in get_args(Regulariser), "regulariser", self.regulariser, _one_of(Regulariser))
         _require(self.prior in get_args(Prior), "prior", self.prior, _one_of(Prior))
         _require(self.critic in get_args(Critic), "critic", self.critic, _one_of(Critic))
         self._check_critics()
+        if self.clone_proposals:
+            _require(self.clone_updates > 0, "clone_updates", self.clone_updates, "above 0 with agent.clone_proposals")
+            backup = self.entropy_backup
+            _require(not backup, "entropy_backup", backup, "false with agent.clone_proposals, which have no entropy")
         rows, all_rows = round(self.batch_size * self.demo_ratio), self.batch_size
         _require(
             (rows == 0) == (self.demo_ratio == 0.0) and (rows == all_rows) == (self.demo_ratio == 1.0),

@@ -22,11 +22,14 @@ def target_values(
     log_temperature: jax.Array,
     batch: Batch,
     key: jax.Array,
+    proposal: Params | None = None,
 ) -> jax.Array:
     """Targets (B,) of the critics: r + γ · bootstrap · (min over Z random targets − α log π), Alg. 1 l.12–14.
 
     The subset of Z is drawn *without* replacement, anew at each call. The entropy term counts only with
-    `entropy_backup`.
+    `entropy_backup`. With a `proposal`, an actor beside this one, the better by the same critics of both next actions
+    counts, the sampled one and the proposal's most likely one (Hu et al. 2023, "Imitation bootstrapped reinforcement
+    learning", arXiv:2311.02198, section 4.1).
     """
     action_key, subset_key, dropout_key = jax.random.split(key, 3)
     mean, log_std = act(config, actor, batch.next_observation)
@@ -37,6 +40,10 @@ def target_values(
         subset = jax.tree.map(lambda leaf: leaf[chosen], target_critics)
     next_values = evaluate(config, subset, batch.next_observation, next_action, dropout_key)
     next_value = jnp.min(next_values, axis=0)
+    if proposal is not None:
+        proposed = jnp.tanh(act(config, proposal, batch.next_observation)[0])
+        proposed_values = evaluate(config, subset, batch.next_observation, proposed, dropout_key)
+        next_value = jnp.maximum(next_value, jnp.min(proposed_values, axis=0))
     if config.entropy_backup:
         next_value = next_value - jnp.exp(log_temperature) * next_log_prob
     reward = config.reward_scale * (batch.reward + config.reward_offset)

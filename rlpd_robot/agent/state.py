@@ -21,6 +21,7 @@ class AgentState(NamedTuple):
         key: random key, split at each update.
         critic_updates: () int32, critic steps made so far.
         actor_updates: () int32, actor (and temperature) steps made so far.
+        proposal: the actor as cloning left it, where its actions compete in the targets; None otherwise.
     """
 
     actor: Params
@@ -33,6 +34,7 @@ class AgentState(NamedTuple):
     key: jax.Array
     critic_updates: jax.Array
     actor_updates: jax.Array
+    proposal: Params | None = None
 
 
 class Optimisers(NamedTuple):
@@ -80,4 +82,5 @@ def _init(config: AgentConfig, observation_size: int, action_size: int, key: jax
         key=key,
         critic_updates=jnp.int32(0),
         actor_updates=jnp.int32(0),
+        proposal=jax.tree.map(jnp.copy, actor) if config.clone_proposals else None,
     )

@@ -33,7 +33,8 @@ def critic_step(config: AgentConfig, state: AgentState, batch: Batch) -> tuple[A
     if config.critic == "simba":
         state = see(state, batch.observation)
     key, target_key, dropout_key = jax.random.split(state.key, 3)
-    targets = target_values(config, state.actor, state.target_critics, state.log_temperature, batch, target_key)
+    networks = state.actor, state.target_critics, state.log_temperature
+    targets = target_values(config, *networks, batch, target_key, state.proposal)
     gradient, metrics = jax.grad(critic_loss, argnums=1, has_aux=True)(
         config, state.critics, batch, targets, dropout_key
     )

@@ -123,7 +123,7 @@ class Trainer:
                 if not progress(i / rounds):
                     return
         if rounds:
-            self._forget_cloning()
+            self._end_cloning()
         rounds = -(-self.config.pretrain_updates // self.config.utd)
         for i in range(rounds):
             self._update(self.config.batch_size)
@@ -133,10 +133,12 @@ class Trainer:
                     return
         self._actor_average = average(self._actor_average, self.state.actor, self._layout.place(np.float32(1.0)))
 
-    def _forget_cloning(self) -> None:
+    def _end_cloning(self) -> None:
         """Start the actor's Adam afresh: moments of the cloning loss would mis-scale its first real steps."""
         fresh = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), self.state.actor_optimiser)
         self.state = self.state._replace(actor_optimiser=self._layout.place(fresh))
+        if self.config.clone_proposals:
+            self.state = self.state._replace(proposal=jax.tree.map(jnp.copy, self.state.actor))
 
     def receive(self, rows: Batch) -> None:
         """Take live transitions [N] into the ring and the budget."""

@@ -36,6 +36,7 @@ def test_defaults_are_the_papers_for_adroit() -> None:
         clone_updates=0,
         clone_weight=0.0,
         initial_log_std=0.0,
+        clone_proposals=False,
         critic="mlp",
         value_bins=0,
         reward_scale=1.0,
@@ -81,6 +82,15 @@ def test_defaults_are_the_papers_for_adroit() -> None:
             {"regulariser": "l2"},
             "Setting 'agent.regulariser' must be one of 'none', 'dropout', 'weight_decay'. Received 'l2'.",
         ),
+        (
+            {"clone_proposals": True},
+            "Setting 'agent.clone_updates' must be above 0 with agent.clone_proposals. Received 0.",
+        ),
+        (
+            {"clone_proposals": True, "clone_updates": 1, "entropy_backup": True},
+            "Setting 'agent.entropy_backup' must be false with agent.clone_proposals, which have no entropy. Received"
+            " True.",
+        ),
         ({"critic": "resnet"}, "Setting 'agent.critic' must be one of 'mlp', 'simba'. Received 'resnet'."),
         (
             {"critic": "simba", "layer_norm": False},
@@ -125,6 +135,7 @@ def test_the_numbers_above_are_all_of_them() -> None:
         "layer_norm",
         "regulariser",
         "critic",
+        "clone_proposals",
     }
 
 

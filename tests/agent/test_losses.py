@@ -86,6 +86,15 @@ def test_targets(settings: dict[str, Any], pairs: list[tuple[float, float]], tar
 
 
 @pytest.mark.usefixtures("_no_noise")
+def test_the_better_of_the_actors_and_the_cloned_ones_next_action_bootstraps() -> None:
+    # At s' = 2 the critics say of a' = ½ (2½, 4, 2½), of 0 (2, 3, 3) and of -½ (1½, 2, 3½): 2½, 2 and 1½ at least.
+    aim = compiled(target_values, by_hand())
+    for own, cloned, better in ((0.0, 0.5, 2.5), (0.5, 0.0, 2.5), (0.0, -0.5, 2.0)):
+        values = aim(hand_actor(own), hand_critics(), LOG_ALPHA, rows(), KEY, hand_actor(cloned))
+        np.testing.assert_allclose(values, [-1.0 + 0.5 * better], rtol=1e-6)
+
+
+@pytest.mark.usefixtures("_no_noise")
 @pytest.mark.parametrize(("ending", "targets"), [("truncated", [0.0, 0.0]), ("terminated", [0.0, -1.0])])
 def test_a_time_limit_bootstraps_and_a_terminal_does_not(ending: Any, targets: list[float]) -> None:
     column = np.zeros(2, np.bool_)
