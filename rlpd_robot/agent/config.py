@@ -15,6 +15,7 @@ from rlpd_robot.errors import ConfigError
 Regulariser = Literal["none", "dropout", "weight_decay"]
 Prior = Literal["symmetric", "seeded"]
 Critic = Literal["mlp", "simba"]
+Algorithm = Literal["rlpd", "iql"]
 
 _WHOLE_NUMBERS = (
     ("ensemble", 1),
@@ -31,17 +32,22 @@ _WHOLE_NUMBERS = (
     ("value_bins", 0),
 )
 
+_NOT_OF_IQL = {"entropy_backup": False, "clone_weight": 0, "critic_warm_up": 0, "clone_proposals": False}
+
 _RANGE = ("value_low", "value_high")
 
 _NUMBERS: tuple[tuple[str, Callable[[float], bool], str], ...] = (
-    *((key, lambda x: 0.0 <= x <= 1.0, "a number between 0 and 1") for key in ("demo_ratio", "discount")),
+    *((key, lambda x: 0.0 <= x <= 1.0, "a number between 0 and 1") for key in ("demo_ratio", "discount", "expectile")),
     *((key, lambda x: 0.0 < x <= 1.0, "a number above 0 and at most 1") for key in ("target_rate", "actor_average")),
     ("dropout_rate", lambda x: 0.0 <= x < 1.0, "a number of at least 0 and below 1"),
     *(
         (key, lambda x: x > 0.0, "a finite number above 0")
         for key in ("actor_rate", "critic_rate", "temperature_rate", "initial_temperature", "reward_scale")
     ),
-    *((key, lambda x: x >= 0.0, "a finite number of at least 0") for key in ("clone_weight", "weight_decay")),
+    *(
+        (key, lambda x: x >= 0.0, "a finite number of at least 0")
+        for key in ("clone_weight", "weight_decay", "advantage_scale")
+    ),
     ("reward_offset", lambda x: True, "a finite number"),
     # Outside the range to which the networks clip it, the log standard deviation would have no gradient.
     ("initial_log_std", lambda x: -20.0 <= x <= 2.0, "a number between -20 and 2"),
@@ -53,6 +59,8 @@ class AgentConfig:
     """Settings of the agent.
 
     Attributes:
+        algorithm: "rlpd", or as a baseline "iql", implicit Q-learning (arXiv:2110.06169).
+        expectile, advantage_scale: used by IQL: τ of its values and β [1/reward] of its policy's weights.
         ensemble: E, critics.
         target_subset: Z, critics drawn without replacement for each target; 2 is clipped double Q, 1 none.
         utd: U, critic updates per transition received.
@@ -83,8 +91,8 @@ class AgentConfig:
         actor_average: beyond the paper. Share of the newest actor in the running average that is published, per
             transition; 1 publishes the actor itself. A single iterate may act badly where its neighbours do well.
         initial_log_std: beyond the paper. Added to the log standard deviation the network gives at the start.
-        clone_proposals: beyond the paper. Targets take, of the actor's next action and that of the cloned actor, which is
-            kept as it was, the one that the critics value higher (the bootstrap proposals of IBRL, arXiv:2311.02198).
+        clone_proposals: beyond the paper. Targets take, of the actor's next action and that of the cloned actor, which
+            is kept as it was, the one that the critics value higher (IBRL's bootstrap proposals, arXiv:2311.02198).
         critic: beyond the paper. "mlp" is the paper's network; "simba" has normalised observations and `hidden_layers`
             residual blocks (arXiv:2410.09754).
         value_bins: beyond the paper. K, categories over which critics learn a value's distribution by cross-entropy
@@ -98,6 +106,9 @@ class AgentConfig:
         ConfigError: a setting of the wrong type, not finite, out of range, or at odds with another.
     """
 
+    algorithm: str = "rlpd"
+    expectile: float = 0.7
+    advantage_scale: float = 3.0
     ensemble: int = 10
     target_subset: int = 2
     utd: int = 20
@@ -156,7 +167,12 @@ class AgentConfig:
         _require(self.regulariser in get_args(Regulariser), "regulariser", self.regulariser, _one_of(Regulariser))
         _require(self.prior in get_args(Prior), "prior", self.prior, _one_of(Prior))
         _require(self.critic in get_args(Critic), "critic", self.critic, _one_of(Critic))
+        _require(self.algorithm in get_args(Algorithm), "algorithm", self.algorithm, _one_of(Algorithm))
         self._check_critics()
+        if self.algorithm == "iql":
+            for key, off in _NOT_OF_IQL.items():
+                value = getattr(self, key)
+                _require(value == off, key, value, f"{str(off).lower()} where agent.algorithm is 'iql'")
         if self.clone_proposals:
             _require(self.clone_updates > 0, "clone_updates", self.clone_updates, "above 0 with agent.clone_proposals")
             backup = self.entropy_backup

@@ -34,10 +34,7 @@ def target_values(
     action_key, subset_key, dropout_key = jax.random.split(key, 3)
     mean, log_std = act(config, actor, batch.next_observation)
     next_action, next_log_prob = sample_and_log_prob(action_key, mean, log_std)
-    subset = target_critics
-    if config.target_subset < config.ensemble:
-        chosen = jax.random.choice(subset_key, config.ensemble, (config.target_subset,), replace=False)
-        subset = jax.tree.map(lambda leaf: leaf[chosen], target_critics)
+    subset = draw_subset(config, target_critics, subset_key)
     next_values = evaluate(config, subset, batch.next_observation, next_action, dropout_key)
     next_value = jnp.min(next_values, axis=0)
     if proposal is not None:
@@ -46,9 +43,22 @@ def target_values(
         next_value = jnp.maximum(next_value, jnp.min(proposed_values, axis=0))
     if config.entropy_backup:
         next_value = next_value - jnp.exp(log_temperature) * next_log_prob
+    return jax.lax.stop_gradient(bootstrapped(config, batch, next_value))
+
+
+def draw_subset(config: AgentConfig, critics: Params, key: jax.Array) -> Params:
+    """Z of the E critics, without replacement."""
+    if config.target_subset == config.ensemble:
+        return critics
+    chosen = jax.random.choice(key, config.ensemble, (config.target_subset,), replace=False)
+    return jax.tree.map(lambda leaf: leaf[chosen], critics)
+
+
+def bootstrapped(config: AgentConfig, batch: Batch, next_value: jax.Array) -> jax.Array:
+    """Reward as the learner sees it, and γ times the next value (B,) where that counts."""
     reward = config.reward_scale * (batch.reward + config.reward_offset)
     targets: jax.Array = reward + config.discount * batch.bootstrap * next_value
-    return jax.lax.stop_gradient(targets)
+    return targets
 
 
 def critic_loss(

@@ -80,6 +80,17 @@ def make_critics(config: AgentConfig, ensemble: int) -> Critics | SimbaCritics:
     return Critics(*sizes, config.layer_norm, dropout_rate, config.support)
 
 
+def make_value(config: AgentConfig) -> Critics:
+    """A value of observations alone: one critic of the paper's shape that is given no action."""
+    return Critics(1, config.hidden_layers, config.hidden_width, config.layer_norm, dropout_rate=0.0)
+
+
+def value_of(config: AgentConfig, value: Params, observation: jax.Array) -> jax.Array:
+    """(B, O) → (B,) values of observations."""
+    said: jax.Array = make_value(config).apply({"params": value}, observation, observation[:, :0])  # type: ignore[assignment]
+    return said[0]
+
+
 def act(config: AgentConfig, actor: Params, observation: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Mean and log standard deviation (…, A) before the tanh, of observations (…, O)."""
     network = make_actor(config, actor["mean"]["bias"].shape[-1])

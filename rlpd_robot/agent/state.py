@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from rlpd_robot.agent.config import AgentConfig
-from rlpd_robot.agent.networks import Params, make_actor, make_critics
+from rlpd_robot.agent.networks import Params, make_actor, make_critics, make_value
 
 
 class AgentState(NamedTuple):
@@ -21,6 +21,7 @@ class AgentState(NamedTuple):
         key: random key, split at each update.
         critic_updates: () int32, critic steps made so far.
         actor_updates: () int32, actor (and temperature) steps made so far.
+        value, value_optimiser: of observations alone, and Adam's moments, where IQL learns them; None otherwise.
         proposal: the actor as cloning left it, where its actions compete in the targets; None otherwise.
     """
 
@@ -34,23 +35,27 @@ class AgentState(NamedTuple):
     key: jax.Array
     critic_updates: jax.Array
     actor_updates: jax.Array
+    value: Params | None = None
+    value_optimiser: Any = None
     proposal: Params | None = None
 
 
 class Optimisers(NamedTuple):
-    """The three optax transformations."""
+    """The optax transformations."""
 
     actor: optax.GradientTransformation
     critic: optax.GradientTransformation
+    value: optax.GradientTransformation
     temperature: optax.GradientTransformation
 
 
 def make_optimisers(config: AgentConfig) -> Optimisers:
-    """Adam for all three; AdamW on the critics' kernels when weight decay regularises them."""
+    """Adam for all; AdamW on the critics' kernels when weight decay regularises them."""
     critic = optax.adam(config.critic_rate)
     if config.regulariser == "weight_decay":
         critic = optax.adamw(config.critic_rate, weight_decay=config.weight_decay, mask=_kernels)
-    return Optimisers(optax.adam(config.actor_rate), critic, optax.adam(config.temperature_rate))
+    plain = (optax.adam(rate) for rate in (config.critic_rate, config.temperature_rate))
+    return Optimisers(optax.adam(config.actor_rate), critic, *plain)
 
 
 def _kernels(params: Params) -> Params:
@@ -71,6 +76,9 @@ def _init(config: AgentConfig, observation_size: int, action_size: int, key: jax
     critics = make_critics(config, config.ensemble).init(critic_key, observation, action)["params"]
     log_temperature = jnp.log(jnp.float32(config.initial_temperature))
     optimisers = make_optimisers(config)
+    value = None
+    if config.algorithm == "iql":
+        value = make_value(config).init(jax.random.fold_in(key, 1), observation, action[:, :0])["params"]
     return AgentState(
         actor=actor,
         critics=critics,
@@ -82,5 +90,7 @@ def _init(config: AgentConfig, observation_size: int, action_size: int, key: jax
         key=key,
         critic_updates=jnp.int32(0),
         actor_updates=jnp.int32(0),
+        value=value,
+        value_optimiser=None if value is None else optimisers.value.init(value),
         proposal=jax.tree.map(jnp.copy, actor) if config.clone_proposals else None,
     )

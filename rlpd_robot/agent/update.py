@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from rlpd_robot.agent import iql
 from rlpd_robot.agent.config import AgentConfig
 from rlpd_robot.agent.distributions import sample_and_log_prob
 from rlpd_robot.agent.layout import ONE_DEVICE, Layout
@@ -33,12 +34,16 @@ def critic_step(config: AgentConfig, state: AgentState, batch: Batch) -> tuple[A
     if config.critic == "simba":
         state = see(state, batch.observation)
     key, target_key, dropout_key = jax.random.split(state.key, 3)
-    networks = state.actor, state.target_critics, state.log_temperature
-    targets = target_values(config, *networks, batch, target_key, state.proposal)
+    value_metrics: Metrics = {}
+    if config.algorithm == "iql":
+        state, targets, value_metrics = iql.value_step(config, state, batch, target_key)
+    else:
+        networks = state.actor, state.target_critics, state.log_temperature
+        targets = target_values(config, *networks, batch, target_key, state.proposal)
     gradient, metrics = jax.grad(critic_loss, argnums=1, has_aux=True)(
         config, state.critics, batch, targets, dropout_key
     )
-    return move_critics(config, state._replace(key=key), gradient), metrics
+    return move_critics(config, state._replace(key=key), gradient), metrics | value_metrics
 
 
 def see(state: AgentState, observation: jax.Array) -> AgentState:
@@ -67,6 +72,8 @@ def actor_step(
     value_weight: jax.Array | float = 1.0,
 ) -> tuple[AgentState, Metrics]:
     """One gradient step of the actor, then of the temperature, on one minibatch [B]."""
+    if config.algorithm == "iql":
+        return iql.actor_step(config, state, batch)
     key, loss_key = jax.random.split(state.key)
     gradient, metrics = jax.grad(actor_loss, argnums=1, has_aux=True)(
         config, state.actor, state.critics, state.log_temperature, clone_weight, batch, loss_key, value_weight

@@ -145,7 +145,11 @@ PANELS = (
     ),
     Panel("Updates per live step", "Update-to-data ratio since the start of learning.", _draw_utd),
     Panel("Value", "Mean of the critics over a minibatch, and of their targets.", _draw_values),
-    Panel("Critic loss", "Mean squared error of the critics.", _draw_losses),
+    Panel(
+        "Critic loss",
+        "The critics' loss: mean squared error, or cross-entropy where they are categorical.",
+        _draw_losses,
+    ),
     Panel("Exploration", "The policy's entropy [nat] and the temperature that holds it.", _draw_exploration),
 )
 """In the order in which they are shown; the first two say what was learned."""

@@ -43,6 +43,7 @@ def make_state(config: AgentConfig, seed: int = 0, dtype: Any = np.float32, clip
     actor = networks(shapes.actor)
     if clipped:
         actor["log_std"]["bias"] = jnp.asarray(np.array([2.5, -0.5], dtype))
+    value = None if shapes.value is None else networks(shapes.value)
     proposal = None if shapes.proposal is None else networks(shapes.proposal)
     optimisers = (shapes.actor_optimiser, shapes.critic_optimiser, shapes.temperature_optimiser)
     return AgentState(
@@ -54,6 +55,8 @@ def make_state(config: AgentConfig, seed: int = 0, dtype: Any = np.float32, clip
         key=jax.random.key(seed),
         critic_updates=jnp.int32(0),
         actor_updates=jnp.int32(0),
+        value=value,
+        value_optimiser=jax.tree.map(zero, shapes.value_optimiser),
         proposal=proposal,
     )
 

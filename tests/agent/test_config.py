@@ -36,6 +36,7 @@ def test_defaults_are_the_papers_for_adroit() -> None:
         clone_updates=0,
         clone_weight=0.0,
         initial_log_std=0.0,
+        algorithm="rlpd",
         clone_proposals=False,
         critic="mlp",
         value_bins=0,
@@ -91,6 +92,16 @@ def test_defaults_are_the_papers_for_adroit() -> None:
             "Setting 'agent.entropy_backup' must be false with agent.clone_proposals, which have no entropy. Received"
             " True.",
         ),
+        ({"algorithm": "cql"}, "Setting 'agent.algorithm' must be one of 'rlpd', 'iql'. Received 'cql'."),
+        (
+            {"algorithm": "iql", "clone_weight": 2.0},
+            "Setting 'agent.clone_weight' must be 0 where agent.algorithm is 'iql'. Received 2.0.",
+        ),
+        (
+            {"algorithm": "iql", "entropy_backup": True},
+            "Setting 'agent.entropy_backup' must be false where agent.algorithm is 'iql'. Received True.",
+        ),
+        ({"expectile": 1.5}, "Setting 'agent.expectile' must be a number between 0 and 1. Received 1.5."),
         ({"critic": "resnet"}, "Setting 'agent.critic' must be one of 'mlp', 'simba'. Received 'resnet'."),
         (
             {"critic": "simba", "layer_norm": False},
@@ -136,6 +147,7 @@ def test_the_numbers_above_are_all_of_them() -> None:
         "regulariser",
         "critic",
         "clone_proposals",
+        "algorithm",
     }
 
 

@@ -96,7 +96,7 @@ CHARTS = (
     Chart(
         "",
         "Critic loss",
-        "Mean squared error of the critics.",
+        "The critics' loss: mean squared error, or cross-entropy where they are categorical.",
         (Line("learner/critic_loss", "critic loss", "main"),),
     ),
     Chart(
