@@ -24,6 +24,7 @@ _WHOLE_NUMBERS = (
     ("hidden_layers", 1),
     ("hidden_width", 1),
     ("random_steps", 0),
+    ("warm_up_steps", 0),
     ("pretrain_updates", 0),
     ("ring_capacity", 1),
     ("clone_updates", 0),
@@ -79,6 +80,8 @@ class AgentConfig:
         target_entropy: [nat]; None is the paper's −A/2.
         initial_temperature: α₀.
         random_steps: transitions with uniform random actions before the first policy is published.
+        warm_up_steps: beyond the paper. Transitions after the random ones that earn no update either: the pre-trained
+            policy acts, so that learning begins with data of its own (WSRL, arXiv:2412.07762).
         pretrain_updates: offline critic and actor updates on the prior data alone, before the first live transition.
         ring_capacity: live transitions kept for sampling.
         clone_updates: beyond the paper. Behaviour-cloning updates of the actor before anything else.
@@ -130,6 +133,7 @@ class AgentConfig:
     target_entropy: float | None = None
     initial_temperature: float = 1.0
     random_steps: int = 5000
+    warm_up_steps: int = 0
     pretrain_updates: int = 0
     ring_capacity: int = 1_000_000
     clone_updates: int = 0
@@ -221,6 +225,11 @@ class AgentConfig:
         if not self.critic_warm_up:
             return 1.0
         return min(1.0, max(0.0, transitions / self.critic_warm_up - 1.0))
+
+    @property
+    def free_steps(self) -> int:
+        """Transitions at the start that earn no update."""
+        return self.random_steps + self.warm_up_steps
 
     @property
     def demo_rows(self) -> int:

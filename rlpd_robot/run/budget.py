@@ -12,7 +12,7 @@ class UpdateBudget:
 
     Attributes:
         utd: U, critic updates per transition; spent U at a time.
-        free: transitions that earn no update (RLPD's random steps).
+        free: transitions that earn no update (RLPD's random steps, WSRL's warm-up).
         received: transitions received.
         updates: critic updates made for them.
     """

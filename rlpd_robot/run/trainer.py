@@ -77,7 +77,7 @@ class Trainer:
             raise ConfigError("run.demos", None, "a demonstration store, since these agent settings use prior data")
         self.config = config = with_value_range(config, demos)
         self.problem = problem
-        self.budget = UpdateBudget(config.utd, free=config.random_steps)
+        self.budget = UpdateBudget(config.utd, free=config.free_steps)
         self.compiles = CompileCounter()
         self.demo_rows = 0 if demos is None else len(demos.reward)
         self._metrics: dict[str, jax.Array] = {}

@@ -25,7 +25,7 @@ def with_value_range(config: AgentConfig, demos: Batch | None) -> AgentConfig:
         return config
     key = "agent.value_low" if config.value_low is None else "agent.value_high"
     if config.entropy_backup:
-        raise ConfigError(key, None, "a number where agent.entropy_backup is true: the bonus is no reward of the task")
+        raise ConfigError(key, None, "a number with agent.entropy_backup, whose bonus is no reward of the task")
     if demos is None or not len(demos.reward):
         raise ConfigError(key, None, "a number where there is no prior data whose rewards would tell it")
     rewards = config.reward_scale * (demos.reward + config.reward_offset)

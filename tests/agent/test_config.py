@@ -36,6 +36,7 @@ def test_defaults_are_the_papers_for_adroit() -> None:
         clone_updates=0,
         clone_weight=0.0,
         initial_log_std=0.0,
+        warm_up_steps=0,
         algorithm="rlpd",
         clone_proposals=False,
         critic="mlp",

@@ -165,7 +165,7 @@ def _compare(name: str, run: ChaosRun, settings: Settings, found: dict[str, list
     digest = sum(rows_digest(to_batch(episode, is_demo=False)) for episode in store.episodes()) % (1 << 64)
     if last.get("ring_digest") != digest:
         found["torn"].append(f"{name}: what is in the learner's ring is not what is in {LIVE}")
-    owed = settings.agent.utd * max(0, executed.committed - settings.agent.random_steps)
+    owed = settings.agent.utd * max(0, executed.committed - settings.agent.free_steps)
     if last.get("critic_updates") != owed:
         found["other"].append(f"{name}: {last.get('critic_updates')} critic updates were made, {owed} are owed")
     return {
