@@ -3,7 +3,7 @@
 | topic | type | what |
 |---|---|---|
 | /joint_states | sensor_msgs/JointState | every actuated joint, in alphabetical order |
-| /tracker/FIELD | PoseStamped (a point in m), Float64, Float64MultiArray | what trackers tell of palm and objects |
+| /tracker/scene | hand_msgs/DoorScene (PenScene, …), a message of its own | palm and objects, as one picture tells of them |
 | /rh_trajectory_controller/state | control_msgs/JointTrajectoryControllerState | the targets that it follows |
 | /hand/following | std_msgs/Bool, latched | whether it follows commands |
 | /rh_trajectory_controller/command | trajectory_msgs/JointTrajectory | targets by name, one point; listened to |
@@ -21,7 +21,7 @@ fresh while that is no older; one without is taken to be of now, as real control
 
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -29,15 +29,16 @@ from numpy.typing import NDArray
 
 from rlpd_robot.robot.book import CommandBook, Outcome
 from rlpd_robot.robot.motion import FRESH_PERIODS, Motion, OwnLimits, Phase
+from rlpd_robot.spec import Field
 from sim.faults.robot import FaultyRobot
 from sim.hand import AdroitHand
 from sim.rosbridge.graph import Graph
-from sim.rosbridge.message_types import MessageError
+from sim.rosbridge.message_types import HEADER, MessageError, define
 
 NODE = "/hand"
 JOINTS, STATE, COMMAND = "/joint_states", "/rh_trajectory_controller/state", "/rh_trajectory_controller/command"
 GROUP_COMMAND, JOINT_COMMAND = "/joint_group_position_controller/command", "/joint_cmd"
-FOLLOWING, E_STOP, TRACKER = "/hand/following", "/hand/e_stop", "/tracker/"
+FOLLOWING, E_STOP, SCENE = "/hand/following", "/hand/e_stop", "/tracker/scene"
 RESET_SERVICE, STOP_SERVICE, MANAGER = "/hand/reset", "/hand/stop", "/controller_manager"
 
 _TRAJECTORY_STATE = "control_msgs/JointTrajectoryControllerState"
@@ -94,7 +95,7 @@ class HandNode:
         self._nothing = np.full(len(self._joints), np.nan)  # null on the wire: it follows no command
         self._target = self._nothing
         self._told: bool | None = None
-        self._trackers = {f.name: f for f in hand.spec.state if not f.name.startswith(("joint_", "slide_"))}
+        self._tracked = [f for f in hand.spec.state if not f.name.startswith(("joint_", "slide_"))]
         self._join()
 
     def period(self, advance: bool = True) -> list[tuple[str, dict[str, Any], bool]]:
@@ -129,7 +130,8 @@ class HandNode:
     def _join(self) -> None:
         graph = self._graph
         published = {JOINTS: "sensor_msgs/JointState", STATE: _TRAJECTORY_STATE, FOLLOWING: "std_msgs/Bool"}
-        published |= {TRACKER + name: _tracker_type(f.shape, f.unit) for name, f in self._trackers.items()}
+        if self._tracked:
+            published[SCENE] = _scene_type(self._hand.spec.name, self._tracked)
         for topic, kind in published.items():
             graph.advertise(topic, kind, NODE)
         graph.listen(COMMAND, "trajectory_msgs/JointTrajectory", NODE, self, self._take_trajectory)
@@ -165,11 +167,9 @@ class HandNode:
             "actual": {**zero, "positions": position},
             "error": {**zero, "positions": ()},
         }
-        trackers = [
-            (TRACKER + name, _tracker_message(values[name], field.unit, header), False)
-            for name, field in self._trackers.items()
-        ]
-        return [*trackers, (STATE, state, False), (JOINTS, joints, False)]  # the one that paces comes last
+        scene = {"header": header, **{f.name: _tracked(values[f.name]) for f in self._tracked}}
+        scenes = [(SCENE, scene, False)] if self._tracked else []
+        return [*scenes, (STATE, state, False), (JOINTS, joints, False)]  # the one that paces comes last
 
     def _watch(self) -> None:
         now, motion = self._now(), self._motion
@@ -274,17 +274,15 @@ class HandNode:
             self._book.add(outcome, "rosbridge", self._number, answers, self._sequence, values)
 
 
-def _tracker_type(shape: tuple[int, ...], unit: str) -> str:
-    if shape == (3,) and unit == "m":
-        return "geometry_msgs/PoseStamped"
-    return "std_msgs/Float64" if shape == () else "std_msgs/Float64MultiArray"
+def _scene_type(robot: str, tracked: Iterable[Field]) -> str:
+    """The type of a scene's messages: DoorScene of adroit_door."""
+    name = robot.removeprefix("adroit_").title().replace("_", "")
+    types = {(): "float64", (3,): "geometry_msgs/Vector3"}
+    fields = {field.name: types.get(field.shape, "float64[]") for field in tracked}
+    return define(f"hand_msgs/{name}Scene", {"header": HEADER, **fields})
 
 
-def _tracker_message(value: NDArray[Any], unit: str, header: dict[str, Any]) -> dict[str, Any]:
-    if value.shape == (3,) and unit == "m":
-        x, y, z = value.tolist()
-        pose = {"position": {"x": x, "y": y, "z": z}, "orientation": {"x": 0.0, "y": 0.0, "z": 0.0, "w": 1.0}}
-        return {"header": header, "pose": pose}
-    if value.shape == ():
-        return {"data": float(value)}
-    return {"layout": {"dim": [], "data_offset": 0}, "data": value.ravel().tolist()}
+def _tracked(value: NDArray[Any]) -> Any:
+    if value.shape == (3,):
+        return dict(zip("xyz", value.tolist(), strict=True))
+    return value.tolist()  # a float, or a list of them

@@ -72,6 +72,12 @@ def plain(name: str) -> str:
     return name.replace("/msg/", "/").replace("/srv/", "/")
 
 
+def define(name: str, fields: Mapping[str, str]) -> str:
+    """Make a type of a package of one's own known, as building the package does; its plain name."""
+    _TYPES[plain(name)] = dict(fields)
+    return plain(name)
+
+
 def known(name: str) -> str:
     """The type's plain name.
 
