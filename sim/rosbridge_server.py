@@ -108,4 +108,5 @@ def run(node: Periodic, server: RosbridgeServer, period_s: float, stop: threadin
         clock.sleep_until(deadline_s)
         if clock.now() - deadline_s > period_s:
             origin, index = clock.now(), 0
-        server.publish(node.period())
+        node.move()
+        server.publish(node.tell)

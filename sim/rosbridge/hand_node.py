@@ -3,7 +3,7 @@
 | topic | type | what |
 |---|---|---|
 | /joint_states | sensor_msgs/JointState | every actuated joint, in alphabetical order |
-| /tracker/scene | hand_msgs/DoorScene (PenScene, …), a message of its own | palm and objects, as one picture tells of them |
+| /tracker/scene | hand_msgs/DoorScene (PenScene, …), one of its own | palm and objects, as in one picture |
 | /rh_trajectory_controller/state | control_msgs/JointTrajectoryControllerState | the targets that it follows |
 | /hand/following | std_msgs/Bool, latched | whether it follows commands |
 | /rh_trajectory_controller/command | trajectory_msgs/JointTrajectory | targets by name, one point; listened to |
@@ -49,14 +49,17 @@ _HISTORY = 64  # remembered states
 class Periodic(Protocol):
     """A robot's node that moves by its own clock."""
 
-    def period(self) -> list[tuple[str, dict[str, Any], bool]]:
-        """One period. What to publish: topic, message, latched or not."""
+    def move(self) -> None:
+        """One period, in the robot's thread."""
+
+    def tell(self) -> list[tuple[str, dict[str, Any], bool]]:
+        """Measure, in the thread that publishes: topic, message, latched or not."""
 
 
 class HandNode:
     """One hand in a graph.
 
-    Two threads: the robot's calls `period`, the graph's delivers commands and calls services.
+    Two threads: the robot's calls `move`; the graph's calls `tell`, delivers commands and calls services.
 
     Args:
         hand: the robot.
@@ -98,14 +101,22 @@ class HandNode:
         self._tracked = [f for f in hand.spec.state if not f.name.startswith(("joint_", "slide_"))]
         self._join()
 
-    def period(self, advance: bool = True) -> list[tuple[str, dict[str, Any], bool]]:
-        """One control period: watch, move, measure. What to publish: topic, message, latched or not."""
+    def period(self) -> list[tuple[str, dict[str, Any], bool]]:
+        """`move`, then `tell`."""
+        self.move()
+        return self.tell()
+
+    def move(self) -> None:
+        """One control period: watch and move."""
         with self._lock:
             self._watch()
-            if advance:
-                self._hand.advance()
+            self._hand.advance()
             if (why := self._own_stop) and self._motion.phase is not Phase.STOPPED:
                 self._halt(why)
+
+    def tell(self) -> list[tuple[str, dict[str, Any], bool]]:
+        """Measure. What to publish: topic, message, latched or not."""
+        with self._lock:
             self._sequence += 1
             measured_s = self._now()
             values = self._hand.read()

@@ -85,11 +85,20 @@ class RosbridgeServer:
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(work, *arguments)
 
-    def publish(self, messages: Iterable[tuple[str, dict[str, Any], bool]]) -> None:
-        """Have the server's thread publish what belongs to one moment: topic, message, latched or not."""
-        self.do(self._publish, messages)
+    def publish(self, tell: Callable[[], Iterable[tuple[str, dict[str, Any], bool]]]) -> None:
+        """Have the server's thread ask for what belongs to one moment, and publish it: topic, message, latched or not.
 
-    def _publish(self, messages: Iterable[tuple[str, dict[str, Any], bool]]) -> None:
+        Asked there, and not before: nothing that was measured waits for a thread to wake. What asking raises, `check`
+        raises.
+        """
+        self.do(self._publish, tell)
+
+    def _publish(self, tell: Callable[[], Iterable[tuple[str, dict[str, Any], bool]]]) -> None:
+        try:
+            messages = tell()
+        except BaseException as error:
+            self._error = error
+            return
         with _corked(self._connections):
             for topic, message, latch in messages:
                 self.graph.publish(topic, message, latch)

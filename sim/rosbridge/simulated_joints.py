@@ -133,10 +133,18 @@ class SimulatedJoints(JointsNode):
         self._rest()
 
     def period(self) -> list[Message]:
-        """One period of its own: follow, move, measure. What to publish: topic, message, latched or not."""
+        """`move`, then `tell`."""
+        self.move()
+        return self.tell()
+
+    def move(self) -> None:
+        """One period of its own: follow and move."""
         with self._lock:
             self._follow()
         self._robot.advance()
+
+    def tell(self) -> list[Message]:
+        """Measure. What to publish: topic, message, latched or not."""
         with self._lock:
             stopped = str(getattr(self._robot, "stopped_because", ""))
             if stopped and not self._stopped:

@@ -94,8 +94,8 @@ class Latest:
     def newest(self, topic: str, fits: Callable[[tuple[str, ...]], bool]) -> Heard | None:
         """The newest message of a topic whose joint names fit."""
         with self._changed:
-            fitting = [heard for names, heard in self._slots[topic].items() if fits(names)]
-        return max(fitting, key=lambda heard: heard.count, default=None)
+            slots = list(self._slots[topic].items())  # the newest is the last
+        return next((heard for names, heard in reversed(slots) if fits(names)), None)
 
     def history(self, topic: str, until_s: float) -> list[Heard]:
         """The kept messages of a topic that came until then, newest first."""

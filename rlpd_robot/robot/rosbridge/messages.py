@@ -33,7 +33,8 @@ class Reading:
         self.field = settings.to_field(name)
         self.names_path = settings.names_path
         self._settings, self._where = settings, f"{peer}, topic {settings.topic}"
-        self._places: dict[tuple[str, ...], list[int] | None] = {}
+        self._path, self._indices = settings.path.split("."), np.array(settings.indices, np.intp)
+        self._places: dict[tuple[str, ...], NDArray[np.intp] | None] = {}
         self._dtype, self._shape, self._size = np.dtype(self.field.dtype), self.field.shape, self.field.size
 
     def missing(self, names: tuple[str, ...]) -> list[str]:
@@ -50,8 +51,7 @@ class Reading:
         Raises:
             ProtocolError: the message has no such thing, or one of another kind or size.
         """
-        value = find(message, self._settings.path, self._where)
-        array = self._numbers(value)
+        array = self._numbers(_follow(message, self._path, self._where))
         if self._settings.names:
             place = self._place(names)
             if place is None or array.ndim != 1 or len(array) != len(names):
@@ -63,9 +63,9 @@ class Reading:
                 )
             array = array[place]
         elif self._settings.indices:
-            if array.ndim != 1 or len(array) <= max(self._settings.indices):
+            if array.ndim != 1 or len(array) <= self._indices.max():
                 raise ProtocolError(self._where, f"'{self._settings.path}' has {array.size} elements", "more")
-            array = array[list(self._settings.indices)]
+            array = array[self._indices]
         if array.size != self._size:
             raise ProtocolError(
                 self._where, f"'{self._settings.path}' has {array.size} elements", f"{self._size}, for {self.name}"
@@ -87,16 +87,16 @@ class Reading:
             raise ProtocolError(self._where, f"'{self._settings.path}' is null", f"a {dtype.name}")
         if dtype.kind in "iu" and not (array == np.trunc(array)).all():
             raise ProtocolError(self._where, f"'{self._settings.path}' is no whole number", f"a {dtype.name}")
-        return array.astype(dtype).reshape(self._shape)
+        return array.astype(dtype, copy=False).reshape(self._shape)  # `_numbers` made a fresh one
 
-    def _place(self, names: tuple[str, ...]) -> list[int] | None:
+    def _place(self, names: tuple[str, ...]) -> NDArray[np.intp] | None:
         """Where the joints are in messages with these names; None: not all of them are there."""
         if names not in self._places:
             if len(self._places) > 64:  # a server that invents names without end
                 self._places.clear()
             index = {name: i for i, name in enumerate(names)}
             there = all(name in index for name in self._settings.names)
-            self._places[names] = [index[name] for name in self._settings.names] if there else None
+            self._places[names] = np.array([index[name] for name in self._settings.names]) if there else None
         return self._places[names]
 
 
@@ -106,13 +106,18 @@ def find(message: Mapping[str, Any], path: str, where: str) -> Any:
     Raises:
         ProtocolError: nothing does.
     """
+    return _follow(message, path.split("."), where)
+
+
+def _follow(message: Mapping[str, Any], path: Sequence[str], where: str) -> Any:
     value: Any = message
-    for part in path.split("."):
+    for part in path:
         try:
             value = value[int(part)] if isinstance(value, list) else value[part]
         except (KeyError, IndexError, TypeError, ValueError):
             there = list(value) if isinstance(value, Mapping) else type(value).__name__
-            raise ProtocolError(where, f"there is no '{path}' ({part!r} is not in {there})", "that path") from None
+            lacks = f"there is no '{'.'.join(path)}' ({part!r} is not in {there})"
+            raise ProtocolError(where, lacks, "that path") from None
     return value
 
 
@@ -236,7 +241,7 @@ class CommandMessage:
 def _from_base64(text: str, where: str, path: str) -> NDArray[np.uint8]:
     """uint8[] and char[] come as base64."""
     try:
-        return np.frombuffer(base64.b64decode(text, validate=True), np.uint8)
+        return np.frombuffer(base64.b64decode(text, validate=True), np.uint8).copy()
     except (binascii.Error, ValueError):
         raise ProtocolError(where, f"'{path}' is the text {_short(text)}", "numbers, or base64 of bytes") from None
 
