@@ -1,7 +1,5 @@
 """What goes wrong in the server's thread is not lost there."""
 
-import time
-
 import pytest
 
 from sim.rosbridge.graph import Graph
@@ -14,11 +12,7 @@ def test_a_robot_that_cannot_be_read_ends_whoever_serves_it():
     def tell():
         raise RuntimeError("the simulator has diverged")
 
-    try:
-        server.publish(tell)
-        with pytest.raises(RuntimeError, match="has diverged"):
-            deadline_s = time.monotonic() + 10
-            while time.monotonic() < deadline_s:
-                server.check()
-    finally:
-        server.close()
+    server.publish(tell)
+    server.close()  # after what it was told to do
+    with pytest.raises(RuntimeError, match="has diverged"):
+        server.check()
