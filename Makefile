@@ -39,8 +39,8 @@ chaos: $(VENV)/run.stamp  ## kill, suspend and cut off a training run at random;
 bench: $(VENV)/run.stamp  ## the learner beside the machine's own products, on one core: what got slower than was committed
 	$(BIN)/rlpd-robot bench learner $(BENCH) learner_bench.against=tests/benchmarks/learner.json
 
-docker-test: $(VENV)/run.stamp  ## the sim profile of docker/compose.yaml: killed, recovered, nothing lost; says whether in containers
-	$(BIN)/python docker/check_running.py
+docker-test: $(VENV)/dev.stamp  ## the profiles of docker/compose.yaml: killed, recovered, nothing lost; says whether in containers
+	$(BIN)/python docker/check_running.py $(PROFILES)
 
 wheel-test: $(VENV)/dev.stamp  ## sdist and wheel, installed elsewhere, pass the quick tests
 	$(BIN)/python tests/check_wheel.py

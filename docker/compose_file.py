@@ -27,8 +27,12 @@ class Service:
         environment: beside the image's.
         secrets: names of files in /run/secrets.
         health: words of its health check; none where it has none.
+        network: "links" or "view" of the file, "host" (this machine's) or "none".
+        volumes: (source, path in the container, whether it may write there).
+        limits: of the process, by the kernel's name; -1: none.
         start_s: how long the check may fail at first [s].
         grace_s: how long it may take to end [s].
+        terminal: whether it is given one.
         restarts: whether it is started again when it ends.
     """
 
@@ -39,9 +43,22 @@ class Service:
     environment: Mapping[str, str]
     secrets: tuple[str, ...]
     health: tuple[str, ...]
+    network: str
+    volumes: tuple[tuple[str, str, bool], ...]
+    limits: Mapping[str, int]
     start_s: float
     grace_s: float
+    terminal: bool
     restarts: bool
+
+    @property
+    def verb(self) -> str:
+        """Which part of a run it is: what stands behind `supervise`, or first."""
+        return self.command[self.command[0] == "supervise"]
+
+    def word(self, key: str) -> str:
+        """The value of `key=value` among its words; empty where there is none."""
+        return next((word.partition("=")[2] for word in self.command if word.startswith(f"{key}=")), "")
 
 
 def read(environment: Mapping[str, str], path: Path = COMPOSE) -> dict[str, Any]:
@@ -68,10 +85,19 @@ def _service(name: str, data: Mapping[str, Any]) -> Service:
         environment={key: str(value) for key, value in data.get("environment", {}).items()},
         secrets=tuple(data.get("secrets", ())),
         health=tuple(test[1:]),
+        network=data.get("network_mode") or data["networks"][0],
+        volumes=tuple(map(_volume, data.get("volumes", ()))),
+        limits=data.get("ulimits", {}),
         start_s=_seconds(check.get("start_period", "0s")),
         grace_s=_seconds(data.get("stop_grace_period", "10s")),
+        terminal=data.get("tty", False),
         restarts=data.get("restart", "no") != "no",
     )
+
+
+def _volume(text: str) -> tuple[str, str, bool]:
+    source, target, *options = text.split(":")
+    return source, target, "ro" not in options
 
 
 def _seconds(text: str) -> float:

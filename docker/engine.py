@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Self
 
 from compose_file import COMPOSE, services
 
@@ -48,12 +49,15 @@ class Engine:
         self._environment = {**os.environ, **environment, **ids, "KEYS": str(keys)}
         self._services = services(self._environment)
 
-    def up(self) -> None:
-        """Build (unless BUILT in the environment says that the images are there), make keys, start."""
+    def prepare(self) -> None:
+        """Build, unless BUILT in the environment says that the images are there, and make keys."""
         if not os.environ.get("BUILT"):
             self._run([*self._compose, "--profile", "sim", "build"], _BUILD_S)
         self._run([*self._tools, "run", "--rm", "keys"], 300.0)
-        self._run([*self._compose, "--profile", "sim", "up", "--detach", "--no-build"], 300.0)
+
+    def up(self, *names: str) -> None:
+        """Start them; what ends is started again."""
+        self._run([*self._compose, "--profile", "sim", "up", "--detach", "--no-build", *names], 300.0)
 
     def healthy(self, name: str) -> bool:
         """What the engine says of its health; podman, which leaves the timing to systemd, is told to look."""
@@ -72,9 +76,28 @@ class Engine:
                 return text if status == 0 else ""
         return self._ask([*self._tools, "run", "--rm", "--entrypoint", "cat", "operator", path])[1]
 
-    def tool(self, *words: str) -> tuple[int, str]:
-        """One run of the operator service with these words: exit status, output."""
-        return self._ask([*self._tools, "run", "--rm", "operator", *words])
+    def run(self, name: str, *words: str, within_s: float = 180.0) -> tuple[int, str]:
+        """One run of the service, with these words in the place of its own: exit status, output."""
+        profiles = [word for profile in self._services[name].profiles for word in ("--profile", profile)]
+        return self._ask([*self._compose, *profiles, "run", "--rm", "--no-deps", name, *words], within_s)
+
+    def not_well(self, name: str) -> str:
+        """What its health check says in a container where nothing else runs.
+
+        Raises:
+            AssertionError: it passes.
+        """
+        status, text = self.run(name, *self._services[name].health[1:])
+        assert status == 1, f"{name} does not run, and its health check has status {status}: {text}"
+        return text.strip()
+
+    def directory(self, name: str) -> str:
+        """Of the run that a service belongs to, below /data."""
+        return f"runs/{self._services[name].word('run.name')}"
+
+    def verb(self, name: str) -> str:
+        """Which part of a run it is."""
+        return self._services[name].verb
 
     def kill_process(self, name: str) -> None:
         """The process that the service's supervisor looks after, at once."""
@@ -94,6 +117,12 @@ class Engine:
         assert status == "0", f"{name} ended with status {status}: {self._log(container)}"
         return seconds
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def close(self) -> None:
         """Take containers, network and volumes away; what those printed that did not end in order is shown first."""
         words = [self._engine, "ps", "-a", "--format", "{{.ID}} {{.Names}}"]
@@ -105,7 +134,7 @@ class Engine:
         self._ask([*self._compose, "--profile", "sim", "down", "--volumes"])
 
     def _pid(self, name: str) -> int:
-        return int(json.loads(self.read(f"runs/door/alive/{name}.json"))["pid"])
+        return int(json.loads(self.read(f"{self.directory(name)}/alive/{self.verb(name)}.json"))["pid"])
 
     def _in(self, name: str, script: str) -> None:
         self._run([self._engine, "exec", self._container(name), "sh", "-c", script], 30.0)
@@ -127,9 +156,15 @@ class Engine:
         done = subprocess.run(words, env=self._environment, capture_output=True, text=True, timeout=60, check=False)
         return done.stdout + done.stderr
 
-    def _ask(self, command: Sequence[str]) -> tuple[int, str]:
+    def _ask(self, command: Sequence[str], within_s: float = 180.0) -> tuple[int, str]:
         done = subprocess.run(
-            command, env=self._environment, capture_output=True, text=True, errors="replace", timeout=180, check=False
+            command,
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=within_s,
+            check=False,
         )
         return done.returncode, done.stdout
 

@@ -12,7 +12,8 @@ class Namespaces:
     """One for each name; nothing leads out of them.
 
     Args:
-        names: that each of them can resolve.
+        names: of those on the bridge, which each of them can resolve.
+        alone: of those that have a loopback and nothing else.
     """
 
     @staticmethod
@@ -24,9 +25,12 @@ class Namespaces:
             _run(["ip", "netns", "delete", probe], check=False)
         return made
 
-    def __init__(self, names: Sequence[str]) -> None:
-        self._names = tuple(names)
+    def __init__(self, names: Sequence[str], alone: Sequence[str] = ()) -> None:
+        self._names, self._alone = tuple(names), tuple(alone)
         self.close()  # what a killed check has left
+        for name in alone:
+            _run(["ip", "netns", "add", self.of(name)])
+            _run(["ip", "-n", self.of(name), "link", "set", "lo", "up"])
         _run(["ip", "link", "add", _BRIDGE, "type", "bridge"])
         _run(["ip", "link", "set", _BRIDGE, "up"])
         hosts = "127.0.0.1 localhost\n" + "".join(f"{_NET}.{10 + i} {name}\n" for i, name in enumerate(names))
@@ -58,6 +62,8 @@ class Namespaces:
             if hosts.exists():
                 hosts.unlink()
                 hosts.parent.rmdir()
+        for name in self._alone:
+            _run(["ip", "netns", "delete", self.of(name)], check=False)
         _run(["ip", "link", "delete", _BRIDGE], check=False)
 
 

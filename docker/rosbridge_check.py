@@ -16,14 +16,17 @@ DEADLINE_S = 4.0
 async def ask(address: str) -> str:
     """The answer to `/rosapi/get_time`."""
     socket = await websocket_connect(address)
-    await socket.write_message(json.dumps({"op": "call_service", "service": "/rosapi/get_time", "id": "check"}))
-    while message := await socket.read_message():
-        answer = json.loads(message)
-        if answer.get("op") == "service_response" and answer.get("id") == "check":
-            if answer.get("result") is not True:
-                raise RuntimeError(str(answer.get("values")))
-            return json.dumps(answer["values"])
-    raise RuntimeError("it closed the connection")
+    try:
+        await socket.write_message(json.dumps({"op": "call_service", "service": "/rosapi/get_time", "id": "check"}))
+        while message := await socket.read_message():
+            answer = json.loads(message)
+            if answer.get("op") == "service_response" and answer.get("id") == "check":
+                if answer.get("result") is not True:
+                    raise RuntimeError(str(answer.get("values")))
+                return json.dumps(answer["values"])
+        raise RuntimeError("it closed the connection")
+    finally:
+        socket.close()
 
 
 def main() -> int:

@@ -6,6 +6,8 @@ import select
 import sys
 from typing import Any
 
+from rlpd_robot.robot.teleop.terminal import in_foreground
+
 WORD = "arm"
 
 _restore: "tuple[int, Any] | None" = None
@@ -37,7 +39,7 @@ class ArmKey:
 
     def __enter__(self) -> "ArmKey":
         global _restore
-        if self._fd >= 0 and os.isatty(self._fd) and os.tcgetpgrp(self._fd) == os.getpgrp():
+        if self._fd >= 0 and os.isatty(self._fd) and in_foreground(self._fd):
             import termios
             import tty
 

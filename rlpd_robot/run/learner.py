@@ -206,6 +206,7 @@ class Learner:
         return self._problem
 
     def _open(self, problem: ProblemSpec) -> Course:
+        self._pulse.beat("setting up", _COMPILE_S)
         run = self._settings.run
         writer = self._resources.enter_context(StoreWriter(self._directory / LIVE, problem))
         self._live = LiveStore(writer, writer.next_sequences, self._on_episode)

@@ -47,6 +47,7 @@ _LOOK_S = 0.02  # between two looks at the keys while nothing moves
 _HOLD_S = 0.1  # between two messages that tell the robot to stay stopped
 _SPEAK_S = 5.0  # for the last words at the end
 _ASK_S = 600.0  # how long a question stays open
+_ASK_AT_END_S = 20.0  # the same at the end: whoever stops a container or a service waits for it
 
 BY_PERSON = {Event.SUCCESS: "success, by a person's word", Event.FAILURE: FAILED, Event.DISCARD: DISCARDED}
 """Causes of an episode that a person ends."""
@@ -392,7 +393,8 @@ def decide_leftover(
         return None
     what = f"the beginning of an episode, {len(left.episode)} steps,"
     if keep == "ask":
-        answer = ask(f"{what} was recorded before the recorder ended. Keep it in {recorder.path}? [y/n] ")
+        question = f"{what} was recorded before the recorder ended. Keep it in {recorder.path}? [y/n] "
+        answer = ask(question, _ASK_AT_END_S if at_end else _ASK_S)
         if answer is None and at_end:
             tell(f"{what} stays on disk; the next `rlpd-robot record` asks what to do with it")
             return None
@@ -406,8 +408,8 @@ def decide_leftover(
     return saved
 
 
-def ask(question: str) -> bool | None:
-    """A person's answer by the key y or n; None where no terminal is, or no answer comes."""
+def ask(question: str, patience_s: float = _ASK_S) -> bool | None:
+    """A person's answer by the key y or n; None where no terminal is, or no answer comes in that time [s]."""
     try:
         fd = sys.stdin.fileno()
     except (AttributeError, OSError, ValueError):
@@ -415,7 +417,7 @@ def ask(question: str) -> bool | None:
     if not os.isatty(fd):
         return None
     print(question, end="", flush=True)
-    deadline = time.monotonic() + _ASK_S
+    deadline = time.monotonic() + patience_s
     while (left_s := deadline - time.monotonic()) > 0 and select.select([fd], [], [], left_s)[0]:
         for key in os.read(fd, 64).decode("ascii", "replace").lower():
             if key in "yn":

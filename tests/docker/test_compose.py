@@ -21,6 +21,9 @@ from rlpd_robot.run.supervise import VERBS as SUPERVISED
 from rlpd_robot.wire.keys import public_path, secret_path
 from rlpd_robot.wire.security import ENDS
 from rlpd_robot.wire.settings import ADDRESSES, is_local
+from sim.rosbridge.graph import Graph
+from sim.rosbridge.rosapi import Rosapi
+from sim.rosbridge.server import RosbridgeServer
 
 DOCKER = Path(__file__).parents[2] / "docker"
 
@@ -38,6 +41,7 @@ def script(name: str) -> Any:
 
 compose_file = script("compose_file")
 check_chroot = script("check_chroot")
+rosbridge_check = script("rosbridge_check")
 DATA = compose_file.read({})
 SERVICES = compose_file.services({})
 OURS = sorted(set(SERVICES) - {"rosbridge"})
@@ -121,7 +125,7 @@ def test_the_words_of_a_service_make_settings(name: str) -> None:
     verb, words = words_of(name)
     settings = settings_of(name)
     assert verb in DIALS
-    if name.startswith("robot"):  # the host's network
+    if DATA["services"][name].get("network_mode") == "host":
         reached = [getattr(settings.link, key) for key in ADDRESSES]
         assert all(map(is_local, reached)), reached
     elif "link=compose" in words:  # whoever listens does so in its container's network; everybody else dials by name
@@ -179,9 +183,58 @@ def test_in_front_of_a_real_robot_a_person_arms_first() -> None:
     assert settings.actor.realtime_priority <= DATA["services"]["robot-actor"]["ulimits"]["rtprio"]
 
 
+def test_a_person_moves_the_robot_by_its_own_keys() -> None:
+    """`record` would take those of the door, whatever an experiment says."""
+    teleop = settings_of("robot-record").teleop
+    assert teleop is not None
+    assert teleop == yaml.safe_load((DOCKER / "configs" / "teleop" / "my_keys.yaml").read_text())
+
+
+def test_demonstrations_by_hand_are_slow_motion() -> None:
+    """Only a stand-in that waits for each command can be slowed down."""
+    record, stand_in = settings_of("record"), settings_of("record-sim")
+    assert record.record.pace < 1
+    assert stand_in.robot.stand_in["lockstep"] is True
+    assert record.link.robot == stand_in.link.robot
+    assert record.link.robot != settings_of("robot-record").link.robot  # both may be there at once
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_every_service_is_run_by_a_check(name: str) -> None:
+    """`make docker-test`, as processes; of rosbridge, which is ROS's own program, the health check is."""
+    courses = "".join(path.read_text() for path in (*DOCKER.glob("course_*.py"), DOCKER / "processes.py"))
+    asked = "rosbridge_check.py" if name == "rosbridge" else name
+    assert f'"{asked}"' in courses
+
+
+@pytest.mark.parametrize("robot", ["zmq", "rosbridge"])
+def test_the_robots_of_the_check_are_chosen_as_a_user_would(robot: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RLPD_ROBOT_CONFIGS", str(DOCKER / "check_robot" / robot))
+    settings = load("actor", ["experiment=my_robot"])[0]
+    assert settings.robot.stand_in is None  # so that a person arms, and the limits are complete
+    assert settings.task["name"] == "joint_target"
+
+
+def test_rosbridge_is_well_where_it_answers_alone(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for services, status, said in ((Rosapi, 0, "rosbridge: well: {"), (id, 1, "rosbridge: NOT WELL: ws://127.0.0.1:")):
+        graph = Graph(2)
+        services(graph)
+        server = RosbridgeServer(graph, "tcp://127.0.0.1:0")
+        monkeypatch.setenv("ROSBRIDGE_PORT", server.url.rpartition(":")[2])
+        try:
+            assert rosbridge_check.main() == status
+        finally:
+            server.close()
+        assert capsys.readouterr().out.startswith(said)
+    assert rosbridge_check.main() == 1  # nobody is there any more
+    assert "ConnectionRefusedError" in capsys.readouterr().out
+
+
 def test_runs_demonstrations_and_caches_outlive_containers() -> None:
     assert set(DATA["volumes"]) == {"runs", "demos", "cache"}
-    for name in ("sim", "learner", "actor", "robot-learner", "robot-actor", "record", "robot-record"):
+    for name in ("sim", "learner", "actor", "robot-learner", "robot-actor", "record-sim", "record", "robot-record"):
         assert "runs:/data/runs" in DATA["services"][name]["volumes"]
 
 
@@ -207,6 +260,24 @@ def test_the_steps_are_tried_with_the_arguments_of_compose() -> None:
         if file is not None:
             asked = {key: value for key, value in service["build"]["args"].items() if key not in ("BASE", "UID", "GID")}
             assert (f"docker/{file}", arguments) == (service["build"]["dockerfile"], asked)
+
+
+def test_devices_are_let_in_one_by_one() -> None:
+    """What the rules of udev name is what the containers may open, and the group may read it without being root."""
+    rules = (DOCKER / "udev" / "70-rlpd-robot.rules").read_text()
+    lines = [line for line in rules.splitlines() if line and not line.startswith("#")]
+    assert all('GROUP="robot"' in line or "SYMLINK" in line for line in lines)
+    assert 'MODE="0666"' not in rules
+    data = compose_file.read({}, DOCKER / "compose.devices.yaml")
+    kinds = {"input": "c 13:*", "hidraw": "c 240:*", "video4linux": "c 81:*", "tty": "c 188:*"}
+    assert {kind for kind in kinds if f'SUBSYSTEM=="{kind}"' in rules} == set(kinds)
+    for service in data["services"].values():
+        allowed = service["device_cgroup_rules"]
+        assert "privileged" not in service
+        assert not [rule for rule in allowed if rule.startswith(("a ", "c *"))]
+        assert all(any(rule.startswith(number) for rule in allowed) for number in kinds.values())
+        assert next(rule for rule in allowed if rule.startswith("c 13:")) == "c 13:* r"  # nobody types into it
+    assert set(data["services"]) <= set(SERVICES)
 
 
 def test_what_is_copied_is_let_into_the_build() -> None:

@@ -245,6 +245,18 @@ def test_a_program_may_speak(tmp_path: Path) -> None:
         session(tmp_path, HOME, reset="auto", episodes=1, say=str(tmp_path / "mute"))
 
 
+def test_a_question_at_the_end_is_over_before_whoever_stops_a_container_kills_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patience: list[float] = []
+    monkeypatch.setattr(module, "ask", lambda _, patience_s: patience.append(patience_s))
+    assert session(tmp_path, person((0, 9, "start"), (1, 4, "quit"))) == 0
+    with pytest.raises(ConfigError, match="nobody can be asked"):
+        session(tmp_path, HOME, reset="auto", episodes=1)
+    at_end, at_start = patience
+    assert at_end <= 30 < at_start  # stop_grace_period: 90s
+
+
 @pytest.mark.parametrize(("key", "expected"), [("y", True), ("N", False), ("xxn", False)])
 def test_a_question_is_answered_by_one_key(
     key: str, expected: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -59,7 +59,7 @@ class TerminalKeys:
 
     def __enter__(self) -> "TerminalKeys":
         global _restore
-        if self._fd >= 0 and os.isatty(self._fd) and os.tcgetpgrp(self._fd) == os.getpgrp():
+        if self._fd >= 0 and os.isatty(self._fd) and in_foreground(self._fd):
             import termios
             import tty
 
@@ -92,6 +92,14 @@ class TerminalKeys:
             text, self._tail = text[:start], text[start:]
             keys = _KEY.findall(text)
         return [name for key in keys if (name := _NAMES.get(key, key)).isprintable()]
+
+
+def in_foreground(fd: int) -> bool:
+    """Whether keys of this terminal are for us; of one that controls no session, as a service may have, they are."""
+    try:
+        return os.tcgetpgrp(fd) == os.getpgrp()
+    except OSError:  # ENOTTY: not the controlling one
+        return True
 
 
 def restore_terminal() -> None:

@@ -39,6 +39,14 @@ def test_an_escape_sequence_that_comes_in_parts_is_one_key(terminal: tuple[int, 
         assert press(keys, ours, "\x1b", 1) == ["escape"]  # nothing came after it
 
 
+def test_a_terminal_that_controls_no_session_is_read() -> None:
+    ours, theirs = os.openpty()
+    with TerminalKeys(theirs) as keys:
+        assert press(keys, ours, "w", 1) == ["w"]
+    os.close(ours)
+    os.close(theirs)
+
+
 def test_an_unknown_sequence_is_no_key(terminal: tuple[int, int]) -> None:
     ours, theirs = terminal
     with TerminalKeys(theirs) as keys:

@@ -5,6 +5,7 @@ const EVERY_MS = 2000;
 const RUNS_EVERY_MS = 10000;
 const PATIENCE_MS = 30000;  // a run of a day is read in some seconds the first time
 const OLD_S = 20;
+const LONG_NOTE = 80;  // letters; more are five lines and more in a narrow tile
 
 const at = (id) => document.getElementById(id);
 const state = { run: null, chosen: false, compare: new Set(), charts: [], answered: Date.now(), listed: 0, curves: new Map() };
@@ -39,7 +40,7 @@ const fixed = (value, digits) => (value === null || value === undefined ? "" : v
 
 function showTiles(tiles) {
   at("tiles").replaceChildren(...tiles.map((tile) => {
-    const box = element("div", undefined, tile.alarm ? "tile alarm" : "tile");
+    const box = element("div", undefined, "tile" + (tile.alarm ? " alarm" : "") + (tile.note.length > LONG_NOTE ? " long" : ""));
     box.append(element("span", tile.name), element("b", tile.value), element("small", tile.note));
     return box;
   }));
