@@ -12,10 +12,12 @@ from rlpd_robot.errors import ConfigError
 from rlpd_robot.run.live_state import number, one_line
 from rlpd_robot.run.log_file import older
 from rlpd_robot.run.metrics import EVENTS
+from rlpd_robot.run.newest_run import ROOT, named_run
 
 ALL = "events"
 """In the place of a process: what went on in all of them."""
 
+_FOLLOW = ("-f", "--follow")
 _LOOK_S = 0.2
 _BLOCK = 1 << 16
 
@@ -39,10 +41,8 @@ class LogWords:
     @staticmethod
     def of(words: Sequence[str]) -> "LogWords | None":
         """Sort them; None where they make no sense."""
-        rest, follow, lines = list(words), False, 10
-        while "-f" in rest:
-            rest.remove("-f")
-            follow = True
+        rest, lines = [word for word in words if word not in _FOLLOW], 10
+        follow = len(rest) < len(words)
         if "-n" in rest:
             at = rest.index("-n")
             if not (len(rest) > at + 1 and rest[at + 1].isascii() and rest[at + 1].isdigit()):
@@ -51,7 +51,8 @@ class LogWords:
             del rest[at : at + 2]
         if any(word.startswith("-") or "=" in word for word in rest):
             return None
-        run = Path(rest.pop(0)) if rest and (os.sep in rest[0] or (Path(rest[0]) / "logs").is_dir()) else None
+        is_run = bool(rest) and (os.sep in rest[0] or (named_run(Path(rest[0]), ROOT) / "logs").is_dir())
+        run = Path(rest.pop(0)) if is_run else None
         return LogWords(run, tuple(rest), follow, lines)
 
 

@@ -1,8 +1,16 @@
-"""The run that is meant when none is named."""
+"""The run that is meant by a name, or when none is named."""
 
 from pathlib import Path
 
+ROOT = Path("runs")
+"""Where runs are looked for when no directory is named."""
+
 _LATEST = ("metrics.jsonl", "events.jsonl", "config.yaml", "alive")  # what tells when a run was last at work
+
+
+def named_run(name: Path, root: Path) -> Path:
+    """The directory of that path; where there is none, the run of that name below `root`, if there is one."""
+    return root / name if not name.is_dir() and (root / name).is_dir() else name
 
 
 def newest_run(root: Path) -> Path | None:

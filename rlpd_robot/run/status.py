@@ -97,13 +97,14 @@ def _faults(events: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     for event in events:
         if event.get("severity") not in ("warning", "error"):
             continue
-        again = told and _without_numbers(told[-1]) == _without_numbers(event)
+        again = told and kind_of(told[-1]) == kind_of(event)
         times = told.pop()["times"] + 1 if again else 1
         told.append({**event, "times": times})
     return told
 
 
-def _without_numbers(event: Mapping[str, Any]) -> tuple[object, object, str]:
+def kind_of(event: Mapping[str, Any]) -> tuple[object, object, str]:
+    """What events have in common that differ in numbers alone."""
     return event.get("severity"), event.get("source"), re.sub(r"\d+", "", str(event.get("text")))
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from rlpd_robot.errors import ConfigError
 from rlpd_robot.run.health import Health, health_of
+from rlpd_robot.run.newest_run import ROOT, named_run, newest_run
 
 if TYPE_CHECKING:
     from rlpd_robot.run.settings import Settings
@@ -20,14 +21,12 @@ if TYPE_CHECKING:
 Load = Callable[[Sequence[str]], "Settings"]
 """Composes settings from `key=value` words; brings Hydra."""
 
-ROOT = Path("runs")
-"""Where runs are looked for when none is named."""
-
 USAGE = """\
 usage: rlpd-robot status [RUN] [--json] [--check=PROCESS] [key=value …]
        rlpd-robot logs   [RUN] [PROCESS …] [-f] [-n LINES]
-RUN is a run's directory; without it, the one below runs/ that was last at work. --check=actor (or learner, sim, serve)
-says in one line whether that process does its work, exit status 0 or 1. PROCESS 'events' is what went on in all."""
+RUN is a run's directory, or its name below runs/; without it, the one there that was last at work. --check=actor (or
+learner, sim, serve) says in one line whether that process does its work, exit status 0 or 1. PROCESS 'events' is what
+went on in all. -f goes on, as does --follow."""
 
 CHECK_S = 5.0
 """A check that takes longer has failed [s]."""
@@ -95,7 +94,8 @@ def _check(asked: StatusWords, name: str, load: Load) -> int:
 
 def _health(asked: StatusWords, name: str, load: Load) -> Health:
     settings = load(asked.settings) if asked.settings else None
-    directory = asked.run or (settings.run.directory if settings is not None else _newest())
+    meant = named_run(asked.run, ROOT) if asked.run is not None else None
+    directory = meant or (settings.run.directory if settings is not None else _newest())
     return health_of(directory, name) if directory is not None else Health(name, False, f"there is no run in {ROOT}")
 
 
@@ -111,17 +111,16 @@ def _directory(named: Path | None, settings: "Settings | None") -> Path | None:
         ConfigError: the one that was named is not there.
     """
     if named is not None:
-        if not named.is_dir():
-            raise ConfigError("RUN", str(named), "the directory of a run, such as runs/door-seed0")
-        return named
+        found = named_run(named, ROOT)
+        if not found.is_dir():
+            raise ConfigError("RUN", str(named), "the directory of a run, such as runs/door-seed0, or its name")
+        return found
     if settings is not None:
         return settings.run.directory if settings.run.directory.is_dir() else None
     return _newest()
 
 
 def _newest() -> Path | None:
-    from rlpd_robot.run.newest_run import newest_run
-
     return newest_run(ROOT)
 
 

@@ -59,7 +59,7 @@ def test_following_shows_what_comes(run: Path) -> None:
                 log.flush()
                 log.write(" and solved\n")
 
-    asked = LogWords.of(["sim", "-f"])
+    asked = LogWords.of(["sim", "--follow"])
     assert asked is not None
     thread = threading.Thread(target=show_logs, args=(run, asked, show, stop))
     thread.start()
@@ -125,7 +125,7 @@ def test_long_files_are_read_from_their_end(tmp_path: Path) -> None:
     assert Follower(tmp_path / "log", 10_000).new() == [f"{n:07}" for n in range(20_000, 30_000)]
 
 
-@pytest.mark.parametrize("words", [["-n"], ["-n", "x"], ["--follow"], ["run.seed=1"]])
+@pytest.mark.parametrize("words", [["-n"], ["-n", "x"], ["--fellow"], ["run.seed=1"]])
 def test_words_that_make_no_sense(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["logs", *words]) == 2
     assert "rlpd-robot logs" in capsys.readouterr().err

@@ -11,7 +11,7 @@ from rlpd_robot import cli
 from rlpd_robot.errors import DataError, PeerTimeoutError
 from rlpd_robot.liveness import MAIN
 from rlpd_robot.run.metrics import EVENTS, METRICS, append_event
-from rlpd_robot.run.newest_run import newest_run
+from rlpd_robot.run.newest_run import named_run, newest_run
 from rlpd_robot.run.process_record import ProcessRecord
 from rlpd_robot.run.run_links import links_of
 from rlpd_robot.run.status import lines_of, status_of
@@ -143,6 +143,19 @@ def test_words_that_make_no_sense(words: list[str], capsys: pytest.CaptureFixtur
     assert StatusWords.of(words) is None
     assert cli.main(["status", *words]) == 2
     assert capsys.readouterr().err.startswith("usage: rlpd-robot status")
+
+
+def test_a_run_goes_by_its_name_too(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(run.parents[1])
+    (run / "logs").mkdir()
+    (run / "logs" / "actor.log").write_text("ready\n")
+    assert cli.main(["status", "door", "--check=actor"]) == 0
+    assert cli.main(["logs", "door", "actor"]) == 0
+    assert cli.main(["logs", "actor"]) == 0
+    assert capsys.readouterr().out.splitlines() == ["actor: well: acting", *2 * ["actor | ready"]]
+    assert named_run(Path("pen"), Path("runs")) == Path("pen")  # whoever asks for it is told so
 
 
 def test_a_run_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,10 +8,14 @@ from typing import Any
 from rlpd_robot.run.dashboard.series import Series
 from rlpd_robot.run.live_state import LiveState, number
 from rlpd_robot.run.statistics import wilson_interval
+from rlpd_robot.run.status import kind_of
 from rlpd_robot.timing import Clock
 
 WINDOW = 20
 """Training episodes that the rolling curves look back over, as in the report."""
+
+KINDS = 20
+"""Of events that are kept."""
 
 ROW_KEYS = (
     *("utd_target", "utd_realised", "ring_rows", "demo_rows", "demo_return"),
@@ -36,24 +40,35 @@ class RunWatch(LiveState):
         practice: of the training episodes, against live steps: return [%], its mean over `WINDOW`, the share that
             succeeded [%] with its 95 % interval (low, high).
         lately: (success, normalised return [%]) of the last `WINDOW` training episodes.
+        told: of each kind of event the newest, with how often it came, the newest last; so that what comes again and
+            again hides nothing else.
     """
 
     def __init__(self, directory: Path, clock: Clock) -> None:
         super().__init__(directory, clock, most=_BLOCK)
         self.figures, self.practice = Series(), Series()
         self.lately: deque[tuple[bool, float]] = deque(maxlen=WINDOW)
+        self.told: dict[tuple[object, ...], tuple[dict[str, Any], int]] = {}
 
     def catch_up(self) -> None:
         """Read what was appended since the last time."""
         before = -1
         while before != self.seen:
             before = self.seen
-            self.look()
+            for event in self.look():
+                self._tell(event)
 
     @property
     def successes_lately(self) -> int:
         """Of the last `WINDOW` training episodes."""
         return sum(success for success, _ in self.lately)
+
+    def _tell(self, event: dict[str, Any]) -> None:
+        kind = kind_of(event)
+        _, times = self.told.pop(kind, ({}, 0))
+        self.told[kind] = event, times + 1
+        if len(self.told) > KINDS:
+            del self.told[next(iter(self.told))]
 
     def _take(self, row: dict[str, Any]) -> None:
         super()._take(row)

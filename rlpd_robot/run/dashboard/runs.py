@@ -76,7 +76,7 @@ class RunView:
             "tiles": tiles_of(watch, evaluation_of(self._directory), self._store.look(), disk),
             "charts": drawn(watch),
             "processes": [_process(name, values) for name, values in status["processes"].items()],
-            "events": [_event(event) for event in reversed(watch.events)],
+            "events": [_event(event, times) for event, times in reversed(watch.told.values())],
             "files": {name: True for name in (VIEW, FILM, REPORT) if file_of(self._directory, name) is not None},
         }
 
@@ -184,9 +184,9 @@ def _process(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
     return {"name": name} | {key: values.get(key) for key in kept}
 
 
-def _event(event: Mapping[str, Any]) -> dict[str, Any]:
+def _event(event: Mapping[str, Any], times: int) -> dict[str, Any]:
     kept = {key: one_line(event.get(key, "")) for key in ("severity", "source", "text")}
-    return kept | {"unix_s": number(dict(event), "unix_s", 0.0)}
+    return kept | {"times": times, "unix_s": number(dict(event), "unix_s", 0.0)}
 
 
 def _json(path: Path) -> dict[str, Any]:

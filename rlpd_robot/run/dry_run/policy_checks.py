@@ -11,6 +11,7 @@ from rlpd_robot.data.demo_store import DemoStore
 from rlpd_robot.errors import DataError, RlpdRobotError, StoreError
 from rlpd_robot.policy.numpy_actor import NumpyActor
 from rlpd_robot.policy.snapshot_file import check_snapshot, load_snapshot
+from rlpd_robot.run.checkpoint import CHECKPOINTS, newest_policy
 from rlpd_robot.run.dry_run.check import Check, skipped
 from rlpd_robot.spec import ProblemSpec
 from rlpd_robot.types import PolicySnapshot
@@ -37,13 +38,15 @@ class Training:
 
 
 def find_policy(given: str) -> Path:
-    """The file: as given, or in the directory given.
+    """The file: as given, or in the directory given; of a run that has not come to its end, its newest checkpoint's.
 
     Raises:
         DataError: there is none.
     """
     path = Path(given)
-    path = path / POLICY if path.is_dir() else path
+    if path.is_dir():
+        final = path / POLICY
+        path = final if final.is_file() else newest_policy(path / CHECKPOINTS) or final
     if not path.is_file():
         raise DataError("Setting 'policy'", f"there is no file {str(path)!r}", "a policy file or a run's directory")
     return path

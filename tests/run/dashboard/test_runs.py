@@ -10,8 +10,8 @@ from rlpd_robot.data.demo_store import DemoStore, StoreWriter
 from rlpd_robot.robot.safety import cause_name
 from rlpd_robot.run.dashboard.charts import CHARTS
 from rlpd_robot.run.dashboard.disk import Disk, DiskWatch, size_of
-from rlpd_robot.run.dashboard.run_watch import RunWatch
-from rlpd_robot.run.dashboard.runs import FILM, REPORT, VIEW, Runs, file_of
+from rlpd_robot.run.dashboard.run_watch import KINDS, RunWatch
+from rlpd_robot.run.dashboard.runs import FILM, REPORT, VIEW, Runs, RunView, file_of
 from rlpd_robot.run.dashboard.store_shares import shares_of
 from rlpd_robot.run.dashboard.tiles import tiles_of
 from rlpd_robot.run.metrics import EPISODES, METRICS, append_event
@@ -51,6 +51,19 @@ def test_figures_are_those_of_the_newest_row(run: Path) -> None:
     assert told["fault"] is None
     assert told["share_done"] == pytest.approx(990 / 4000)
     assert [event["severity"] for event in told["events"]] == ["warning", "info"]  # the newest first
+
+
+def test_what_comes_again_and_again_is_told_once_and_hides_nothing(run: Path) -> None:
+    view = RunView(run)
+    for i in range(100):
+        append_event(run, "error", "actor", f"Robot stopped: no fresh command for {i} ms.")
+        append_event(run, "info", "actor", "Armed again.")
+    told = [(event["text"], event["times"]) for event in view.snapshot()["events"]]
+    assert told[:2] == [("Armed again.", 100), ("Robot stopped: no fresh command for 99 ms.", 100)]
+    assert [text for text, _ in told[2:]] == ["<b>learner</b> silent for 2 s", "compiled in 3.0 s"]
+    for kind in "abcdefghijklmnopqrstuvwxyz":
+        append_event(run, "info", "actor", kind)
+    assert len(RunView(run).snapshot()["events"]) == KINDS
 
 
 def test_success_lately_has_its_interval(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from rlpd_robot.errors import DataError
 from rlpd_robot.policy.snapshot_file import save_snapshot
 from rlpd_robot.robot.fake import FakeTask, fake_spec
 from rlpd_robot.robot.task import problem_of
+from rlpd_robot.run.checkpoint import save_checkpoint
 from rlpd_robot.run.dry_run.check import Check
 from rlpd_robot.run.dry_run.policy_checks import (
     Training,
@@ -22,6 +23,7 @@ from rlpd_robot.run.dry_run.policy_checks import (
 from rlpd_robot.spec import Field, ProblemSpec
 from tests.integration.running import make_demos
 from tests.policy.networks import snapshot as make_snapshot
+from tests.run.test_checkpoint import checkpoint
 
 PROBLEM = problem_of(FakeTask(horizon=40), fake_spec())
 ROBOT = PROBLEM.robot
@@ -96,6 +98,10 @@ def test_a_scaled_observation_is_outside_its_training():
 
 
 def test_policies_are_found_loaded_and_tried(tmp_path):
+    with pytest.raises(DataError, match="there is no file"):
+        find_policy(str(tmp_path))
+    newest = save_checkpoint(tmp_path / "checkpoints", checkpoint(10, policy=snapshot()), kept=3) / "policy.npz"
+    assert find_policy(str(tmp_path)) == newest  # of a run that has not come to its end
     save_snapshot(tmp_path / "policy.npz", snapshot())
     assert find_policy(str(tmp_path)) == find_policy(str(tmp_path / "policy.npz")) == tmp_path / "policy.npz"
     with pytest.raises(DataError, match="there is no file"):

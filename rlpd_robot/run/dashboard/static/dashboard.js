@@ -62,7 +62,9 @@ function showEvents(events) {
   at("events").replaceChildren(...events.map((event) => {
     const row = element("tr", undefined, event.severity);
     const when = event.unix_s ? new Date(1000 * event.unix_s).toLocaleTimeString() : "";
-    row.append(element("td", when), element("td", event.source), element("td", event.text));
+    const text = element("td", event.text);
+    if (event.times > 1) text.append(" ", element("span", event.times + " times like this, the newest", "badge open"));
+    row.append(element("td", when), element("td", event.source), text);
     return row;
   }));
 }
