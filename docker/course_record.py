@@ -67,17 +67,25 @@ def one_episode(terminal: Terminal) -> int:
     """Begin one, and hold a key for a while; its number. A robot that a busy machine has let stop is armed again."""
     for _ in range(10):
         before = newest(terminal)
-        terminal.press("\r")
-        wait("an episode begins", lambda before=before: newest(terminal) > before or goes_on(terminal), 120.0)
+        wait("an episode begins", lambda before=before: newest(terminal) > before or begin(terminal), 120.0)
         until = time.monotonic() + HELD_S
-        while time.monotonic() < until and STOPPED not in terminal.text[-SCREEN:]:
+        while time.monotonic() < until and not stopped(terminal):
             terminal.press("w")
             time.sleep(0.05)
-        if STOPPED not in terminal.text[-SCREEN:]:
+        if not stopped(terminal):
             return newest(terminal)
-        terminal.press("A")
-        wait("armed again", lambda: STOPPED not in terminal.text[-SCREEN:] or goes_on(terminal), 120.0)
     raise AssertionError(f"a fault each time: {terminal.text[-SCREEN:]}")
+
+
+def begin(terminal: Terminal) -> bool:
+    """Press what a person would for an episode to begin; never true."""
+    terminal.press("A" if stopped(terminal) else "\r")
+    return goes_on(terminal)
+
+
+def stopped(terminal: Terminal) -> bool:
+    """Whether the panel tells of a fault."""
+    return STOPPED in terminal.text[-SCREEN:]
 
 
 def newest(terminal: Terminal) -> int:

@@ -176,7 +176,9 @@ class Inside:
     def _root(self, service: Service) -> Path | None:
         if self._roots is None:
             return None
-        root = self._roots / service.image.rpartition(":")[2] / "root"
+        tag = service.image.rpartition(":")[2]
+        root = self._roots / tag / "root"
+        assert (root / "etc").is_dir(), f"there is no file system {root}: python docker/check_chroot.py {tag}"
         (root / "run" / "secrets").mkdir(parents=True, exist_ok=True)
         (root / "etc" / "hosts").touch()  # to mount upon
         return root
