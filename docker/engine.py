@@ -74,12 +74,12 @@ class Engine:
             if container := self._container(name):
                 status, text = self._ask([self._engine, "exec", container, "cat", path])
                 return text if status == 0 else ""
-        return self._ask([*self._tools, "run", "--rm", "--entrypoint", "cat", "operator", path])[1]
+        return self._ask([*self._tools, "run", "-T", "--rm", "--entrypoint", "cat", "operator", path])[1]
 
     def run(self, name: str, *words: str, within_s: float = 180.0) -> tuple[int, str]:
         """One run of the service, with these words in the place of its own: exit status, output."""
         profiles = [word for profile in self._services[name].profiles for word in ("--profile", profile)]
-        return self._ask([*self._compose, *profiles, "run", "--rm", "--no-deps", name, *words], within_s)
+        return self._ask([*self._compose, *profiles, "run", "-T", "--rm", "--no-deps", name, *words], within_s)
 
     def not_well(self, name: str) -> str:
         """What its health check says in a container where nothing else runs.
