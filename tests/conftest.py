@@ -1,5 +1,6 @@
 """What every test shares. JAX is not imported here: most of the toolkit, and most tests, never need it."""
 
+import gc
 import importlib
 import os
 from collections.abc import Iterator
@@ -35,6 +36,13 @@ def pytest_collection(session: pytest.Session) -> None:
             importlib.import_module(name)
         except (Exception, pytest.skip.Exception):
             continue  # collecting it tells why
+
+
+def pytest_collection_finish() -> None:
+    """What a worker has imported stays: the garbage collector need not look through it at every few tests."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000)
 
 
 @pytest.fixture(scope="session", autouse=True)

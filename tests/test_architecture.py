@@ -1,6 +1,7 @@
 """What import-linter cannot see: eager parents, where safe commands are made, and that no JAX is needed to act."""
 
 import ast
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -72,45 +73,45 @@ def test_the_blocker_of_that_test_does_block():
     assert "is not installed on this robot" in result.stderr
 
 
-def calls(tree: ast.AST, name: str) -> list[int]:
-    """Lines that call `name`, bare or as an attribute."""
-    return [
-        node.lineno
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Call)
-        and (getattr(node.func, "id", None) == name or getattr(node.func, "attr", None) == name)
-    ]
+@functools.cache
+def calls(path: Path) -> list[tuple[str, ast.Call]]:
+    """Every call in a source, by what is called as it is written."""
+    return [(ast.unparse(n.func), n) for n in nodes(path) if isinstance(n, ast.Call)]
+
+
+@functools.cache
+def nodes(path: Path) -> list[ast.AST]:
+    """Calls and imports of a source, which is parsed once for all tests."""
+    return [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Call | ast.Import | ast.ImportFrom)]
+
+
+def relative(path: Path) -> str:
+    """For sentences."""
+    return str(path.relative_to(ROOT))
 
 
 def test_safe_commands_are_made_in_the_safety_filter_only():
-    makers = {str(path.relative_to(ROOT)) for path in SOURCES if calls(ast.parse(path.read_text()), "SafeCommand")}
+    makers = {relative(path) for path in SOURCES if any(n.split(".")[-1] == "SafeCommand" for n, _ in calls(path))}
     assert makers == {"rlpd_robot/robot/safety.py"}
 
 
 def test_no_source_casts_its_way_to_a_safe_command():
     """`cast(SafeCommand, …)` or an alias would go around the filter unseen."""
     for path in SOURCES:
-        tree = ast.parse(path.read_text())
-        casts = [n for n in ast.walk(tree) if isinstance(n, ast.Call) and "SafeCommand" in map(ast.unparse, n.args)]
-        aliases = [
-            a.asname
-            for n in ast.walk(tree)
-            if isinstance(n, ast.ImportFrom)
-            for a in n.names
-            if a.name == "SafeCommand" and a.asname
-        ]
-        assert not casts, f"{path.relative_to(ROOT)}:{casts[0].lineno} casts to SafeCommand"
-        assert not aliases, f"{path.relative_to(ROOT)} imports SafeCommand as {aliases}"
+        if "SafeCommand" not in path.read_text():
+            continue
+        casts = [call.lineno for _, call in calls(path) if "SafeCommand" in map(ast.unparse, call.args)]
+        imported = [name for n in nodes(path) if isinstance(n, ast.ImportFrom) for name in n.names]
+        aliases = [name.asname for name in imported if name.name == "SafeCommand" and name.asname]
+        assert not casts, f"{relative(path)}:{casts[0]} casts to SafeCommand"
+        assert not aliases, f"{relative(path)} imports SafeCommand as {aliases}"
 
 
 def test_commands_are_sent_from_where_they_are_filtered_only():
     """Whoever wants to move a robot goes through one of these: policy, teleoperation, replay, the doctor, a bench."""
-    senders, filters = set(), set()
-    for path in SOURCES:
-        tree, name = ast.parse(path.read_text()), str(path.relative_to(ROOT))
-        calls_of = [ast.unparse(n.func) for n in ast.walk(tree) if isinstance(n, ast.Call)]
-        senders |= {name for call in calls_of if call in ("driver.send", "self._driver.send", "self.driver.send")}
-        filters |= {name for call in calls_of if call == "filter_command"}
+    sending = {"driver.send", "self._driver.send", "self.driver.send"}
+    senders = {relative(path) for path in SOURCES if any(name in sending for name, _ in calls(path))}
+    filters = {relative(path) for path in SOURCES if any(name == "filter_command" for name, _ in calls(path))}
     moving = {"rlpd_robot/robot/control_loop.py", "rlpd_robot/robot/testing.py", "rlpd_robot/run/doctor/motion.py"}
     moving |= {"rlpd_robot/run/bench/rosbridge_parts.py"}  # a stand-in only
     assert filters == moving
@@ -127,15 +128,14 @@ def test_every_package_init_holds_nothing_but_a_docstring(path):
 def test_nothing_loads_a_pickle():
     """np.load must say allow_pickle=False; pickle itself is imported by the restricted unpickler only."""
     for path in SOURCES:
-        for node in ast.walk(ast.parse(path.read_text())):
-            where = f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}"
-            if isinstance(node, ast.Import | ast.ImportFrom):
-                names = [a.name for a in node.names] + [getattr(node, "module", None)]
-                if path != RESTRICTED:
-                    assert not {"pickle", "dill", "cloudpickle"} & set(names), f"{where} imports pickle"
-            if isinstance(node, ast.Call):
-                loaders = ("pickle.load", "pickle.loads", "pickle.Unpickler", "pickle._Unpickler")
-                assert ast.unparse(node.func) not in loaders, f"{where} loads a pickle with all that it asks for"
-            if isinstance(node, ast.Call) and ast.unparse(node.func) in ("np.load", "numpy.load"):
-                words = {k.arg: ast.unparse(k.value) for k in node.keywords}
+        for node in nodes(path):
+            if isinstance(node, ast.Import | ast.ImportFrom) and path != RESTRICTED:
+                names = {a.name for a in node.names} | {getattr(node, "module", None)}
+                assert not {"pickle", "dill", "cloudpickle"} & names, f"{relative(path)}:{node.lineno} imports pickle"
+        for name, call in calls(path):
+            where = f"{relative(path)}:{call.lineno}"
+            loaders = ("pickle.load", "pickle.loads", "pickle.Unpickler", "pickle._Unpickler")
+            assert name not in loaders, f"{where} loads a pickle with all that it asks for"
+            if name in ("np.load", "numpy.load"):
+                words = {k.arg: ast.unparse(k.value) for k in call.keywords}
                 assert words.get("allow_pickle") == "False", f"{where} calls np.load without allow_pickle=False"

@@ -1,3 +1,4 @@
+import functools
 import re
 from importlib.resources import files
 from pathlib import Path
@@ -29,11 +30,20 @@ IN_PROCESS = ("adroit_in_process", "gymnasium")
 """Robots without a link."""
 
 
+composed = functools.cache(load)
+"""Of what several tests look at."""
+
+
 def refused(*words: str, verb: str = "train") -> str:
     """The sentence with which these words are refused."""
     with pytest.raises(ConfigError) as info:
         load(verb, words)
     return str(info.value)
+
+
+def words_of(group: str, choice: str) -> tuple[str, ...]:
+    """A choice, and what a robot's own file must take up."""
+    return (f"{group}={choice}", "link.robot=tcp://127.0.0.1:7001", "sim.lockstep=false")
 
 
 def test_no_file_is_left_out() -> None:
@@ -42,22 +52,15 @@ def test_no_file_is_left_out() -> None:
     assert {"actor", "collect", "eval", "learner", "sim", "train"} <= set(ROOTS)
 
 
-@pytest.mark.parametrize("verb", ROOTS)
-def test_every_root_composes(verb: str) -> None:
-    settings, text = load(verb, [])
-    assert settings.robot.name == "adroit_door"
-    assert "seed: 0" in text
-
-
 @pytest.mark.parametrize(("group", "choice"), [c for c in CHOICES if c[0] != "row"])  # tests/run/experiment has those
 def test_every_choice_composes(group: str, choice: str) -> None:
-    settings, text = load("train", [f"{group}={choice}"])
+    settings, text = composed("train", words_of(group, choice))
     assert settings.run.name == f"{settings.task['name']}-seed0"
     assert "???" not in text
 
 
 @pytest.mark.parametrize("verb", ROOTS)
-def test_what_a_verb_would_run_with_is_printed(
+def test_every_root_composes_and_is_what_its_verb_prints(
     verb: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(studies.BENCHES, "plain", [])
@@ -65,13 +68,15 @@ def test_what_a_verb_would_run_with_is_printed(
     words = verbs.get(verb, [verb])
     assert cli.main([*words, "--cfg", "run.seed=41"]) == 0
     shown = capsys.readouterr().out
-    assert shown == load(verb, ["run.seed=41"])[1]
+    settings, text = load(verb, ["run.seed=41"])
+    assert settings.robot.name == "adroit_door"
+    assert shown == text
     assert "name: door-seed41" in shown
 
 
 @pytest.mark.parametrize(("group", "choice"), EXPERIMENTS)
 def test_an_experiment_uses_what_belongs_together(group: str, choice: str) -> None:
-    settings, _ = load("train", [f"{group}={choice}"])
+    settings, _ = composed("train", words_of(group, choice))
     task = build(settings.task)
     assert settings.robot.name == f"adroit_{task.name}"
     assert settings.run.demos is not None
@@ -101,7 +106,7 @@ def test_a_stand_in_that_takes_no_ranges_refuses_them() -> None:
 
 @pytest.mark.parametrize(("group", "choice"), [c for c in CHOICES if c[0] == "robot" and c[1] not in IN_PROCESS])
 def test_a_robots_driver_is_at_its_link(group: str, choice: str) -> None:
-    settings, _ = load("train", [f"{group}={choice}", "link.robot=tcp://127.0.0.1:7001", "sim.lockstep=false"])
+    settings, _ = composed("train", words_of(group, choice))
     assert settings.robot.driver["address"] == "tcp://127.0.0.1:7001"
     if settings.robot.stand_in is not None:  # a real robot has none
         assert settings.robot.stand_in["address"] == "tcp://127.0.0.1:7001"
