@@ -4,6 +4,7 @@ import importlib.util
 import json
 import re
 import sys
+import tomllib
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -278,6 +279,13 @@ def test_devices_are_let_in_one_by_one() -> None:
         assert all(any(rule.startswith(number) for rule in allowed) for number in kinds.values())
         assert next(rule for rule in allowed if rule.startswith("c 13:")) == "c 13:* r"  # nobody types into it
     assert set(data["services"]) <= set(SERVICES)
+
+
+def test_a_dry_run_can_draw_its_sheet() -> None:
+    """It would tell that it cannot when all else is done."""
+    extra = DATA["services"]["dry-run"]["build"]["args"]["EXTRAS"]
+    project = tomllib.loads((DOCKER.parent / "pyproject.toml").read_text())["project"]
+    assert any(need.startswith("matplotlib") for need in project["optional-dependencies"][extra])
 
 
 def test_what_is_copied_is_let_into_the_build() -> None:
