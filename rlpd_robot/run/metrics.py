@@ -19,7 +19,7 @@ A row of metrics.jsonl is flat; a key may be absent, and a number that was not f
 | policy_version | - | last snapshot published |
 | success_recent | 0…1 | share of the last 20 training episodes that succeeded |
 | return_recent, demo_return | % | normalised return of those, and of the demonstrations (mean): percent of the horizon solved |
-| learner/… | - | critic_loss, q, target_q, q_spread, entropy, temperature, actor_loss, clone_error, policy_q, policy_std, updates_per_s |
+| learner/… | - | critic_loss, q, target_q, q_spread, entropy, temperature, actor_loss, clone_error, policy_q, policy_std, updates_per_s; of IQL value_loss, advantage, advantage_weight |
 | actor/… | ms, s | every `stats()` of the actor: steps, lockstep, policy_version, policy_age_s_p50, policy_age_s_p99, lateness_ms_p50, lateness_ms_p99, deadline_misses, uncommitted, connected, … |
 | diagnostics/… | - | why it does not learn, only in rows that measured it anew: `run/diagnostics/checks.py`; value_low, value_high, q, monte_carlo_return, overestimation [reward] |
 | delivery/… | - | received, committed, duplicates |
