@@ -28,6 +28,7 @@ def pytest_collection(session: pytest.Session) -> None:
     worker = os.environ.get("PYTEST_XDIST_WORKER")
     if worker is None or session.config.args != session.config.getini("testpaths"):
         return
+    importlib.import_module("tests.agent.conftest")  # before any module starts a device of JAX, which reads flags once
     number, count = int(worker.removeprefix("gw")), int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
     names = [".".join(path.with_suffix("").parts) for path in sorted(Path("tests").rglob("test_*.py"))]
     start = len(names) * number // count
