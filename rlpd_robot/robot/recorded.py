@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from rlpd_robot.errors import ConfigError
 from rlpd_robot.robot.book import CommandBook, Outcome
 from rlpd_robot.robot.driver import Driver, SafeCommand
 from rlpd_robot.robot.state_record import StateRecord
@@ -36,6 +37,7 @@ class RecordedDriver:
         self._boot = uuid.uuid4().hex
         self._states: StateRecord | None = None
         self._commands: CommandBook | None = None
+        self._refused: OSError | None = None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._driver, name)
@@ -49,7 +51,11 @@ class RecordedDriver:
         spec = self._driver.connect(timeout_s)
         self.lockstep = self._driver.lockstep
         if self._states is None:
-            self._commands = CommandBook(self._folder / COMMANDS, self._boot, spec.command_size)
+            try:
+                self._commands = CommandBook(self._folder / COMMANDS, self._boot, spec.command_size)
+            except OSError as error:
+                expected = f"a folder to write ({error.strerror})"
+                raise ConfigError("actor.record", str(self._folder), expected) from error
             self._states = StateRecord(self._folder / STATES, spec, "actor.record")
         return spec
 
@@ -69,9 +75,12 @@ class RecordedDriver:
         return number
 
     def stop(self) -> None:
-        """As the wrapped driver."""
+        """As the wrapped driver, which must not raise: what the disk refuses here, the next state raises."""
         self._driver.stop()
-        self._note(Outcome.STOP)
+        try:
+            self._note(Outcome.STOP)
+        except OSError as error:
+            self._refused = error
 
     def close(self) -> None:
         """As the wrapped driver; then ends the files."""
@@ -86,6 +95,8 @@ class RecordedDriver:
         return self._driver.stats()
 
     def _told(self, state: RobotState) -> RobotState:
+        if self._refused is not None:
+            raise self._refused
         if self._states is not None:
             self._states.add(state.values)
         return state

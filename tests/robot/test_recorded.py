@@ -47,3 +47,25 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path):
     driver = RecordedDriver(FakeDriver(), tmp_path / "seen")
     with pytest.raises(ConfigError, match="actor.record"):
         driver.connect(1.0)
+
+
+def test_a_folder_below_a_file_is_told(tmp_path):
+    (tmp_path / "file").touch()
+    driver = RecordedDriver(FakeDriver(), tmp_path / "file" / "seen")
+    with pytest.raises(ConfigError, match="'actor.record' must be a folder to write"):
+        driver.connect(1.0)
+
+
+def test_a_full_disk_never_keeps_a_stop_from_the_robot(tmp_path, monkeypatch):
+    driver = RecordedDriver(FakeDriver(lockstep=False), tmp_path)
+    driver.connect(1.0)
+    driver.reset(0, 1.0)
+
+    def refuse(*arguments, **words):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(driver._commands, "add", refuse)
+    driver.stop()
+    with pytest.raises(OSError, match="No space left"):
+        driver.read(1.0)
+    driver.close()
