@@ -49,7 +49,7 @@ class Checkpoint:
     """One moment of learning.
 
     Attributes:
-        arrays: the agent's state by name.
+        arrays: the agent's state by name; arrays of NumPy, or of a device that they are still on their way from.
         counters: received, critic_updates, policy_version and the others that `Course.capture` lists.
         consumed: boots and runs [R, 3] of the book.
         policy: as last published.
@@ -57,7 +57,7 @@ class Checkpoint:
         config_text: the composed settings.
     """
 
-    arrays: Mapping[str, NDArray[Any]]
+    arrays: Mapping[str, Any]
     counters: Mapping[str, int]
     consumed: tuple[tuple[str, ...], NDArray[np.int64]]
     policy: PolicySnapshot
@@ -146,9 +146,9 @@ def _write_files(partial: Path, checkpoint: Checkpoint) -> None:
     _write(partial / DONE, _seal(partial / MANIFEST)["sha256"].encode())
 
 
-def _npz(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+def _npz(arrays: Mapping[str, Any]) -> bytes:
     file = io.BytesIO()
-    np.savez(file, allow_pickle=False, **dict(arrays))
+    np.savez(file, allow_pickle=False, **{name: np.asarray(array) for name, array in arrays.items()})
     return file.getvalue()
 
 

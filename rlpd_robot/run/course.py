@@ -43,6 +43,7 @@ class Course:
         self._pacing = Pacing(block, total)
         self._refill = Refill(self.book)
         self._published: PolicySnapshot | None = None
+        self._leaving: Callable[[], PolicySnapshot] | None = None  # on its way from the device
         self._trained_at_publication = 0
 
     def restore(self, checkpoint: Checkpoint) -> None:
@@ -62,7 +63,8 @@ class Course:
         self._refill = Refill(self.book)
 
     def capture(self, fingerprint: str, config_text: str) -> Checkpoint:
-        """This moment, copied. Something must have been published."""
+        """This moment, copied; the agent's arrays are on their way. Something must have been published."""
+        self.send_off()
         assert self._published is not None
         budget = self.trainer.budget
         counters = {
@@ -128,14 +130,28 @@ class Course:
         return True
 
     def step(self) -> None:
-        """One super-step of the updates that are owed; for real robots, publish when it is time."""
+        """One super-step of the updates that are owed; for real robots, a policy leaves when it is time.
+
+        It is published after the next one has begun, so that the device does not wait for its own policy, or by
+        `send_off`.
+        """
         self.trainer.step()
+        self.send_off()
         due = self.trainer.budget.trained - self._trained_at_publication >= self._block
         if due and not self.lockstep:
-            self.publish()
+            self.version += 1
+            self._trained_at_publication = self.trainer.budget.trained
+            self._leaving = self.trainer.begin_snapshot(self.version)
+
+    def send_off(self) -> None:
+        """Publish a policy that is on its way."""
+        if self._leaving is not None:
+            self._published, self._leaving = self._leaving(), None
+            self._publish_snapshot(self._published)
 
     def publish(self) -> None:
         """The policy as it is now, as the next version."""
+        self.send_off()
         self.version += 1
         self._trained_at_publication = self.trainer.budget.trained
         self._published = self.trainer.snapshot(self.version)

@@ -163,6 +163,7 @@ class Learner:
             began_s = time.monotonic()
             course.step()
             self._step_s = max(self._step_s, _STEPS_PATIENCE * (time.monotonic() - began_s))
+        course.send_off()
         course.complete = course.complete or self._has_enough(course)
         if course.complete and not course.lockstep:
             self._hold_actors(course)

@@ -7,7 +7,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from numpy.typing import NDArray
 
 from rlpd_robot.agent.config import AgentConfig
 from rlpd_robot.agent.export import export_actor
@@ -172,22 +171,39 @@ class Trainer:
             version: of the publication.
             final: what is evaluated is the network, also after a run that ended within its random steps.
         """
-        at_random = self.budget.received < self.config.random_steps and not final
-        return PolicySnapshot(
+        return self._snapshot(version, self._actor_average, final)()
+
+    def begin_snapshot(self, version: int) -> Callable[[], PolicySnapshot]:
+        """The same, on its way while the device goes on; what is returned waits for it."""
+        leaving = jax.tree.map(jnp.copy, self._actor_average)  # the next super-step writes into the original
+        for leaf in jax.tree.leaves(leaving):
+            leaf.copy_to_host_async()
+        return self._snapshot(version, leaving)
+
+    def _snapshot(self, version: int, actor: Params, final: bool = False) -> Callable[[], PolicySnapshot]:
+        env_steps, critic_updates = self.budget.received, self.budget.updates
+        at_random = env_steps < self.config.random_steps and not final
+        fingerprint = self.problem.fingerprint
+        return lambda: PolicySnapshot(
             version=version,
-            fingerprint=self.problem.fingerprint,
-            env_steps=self.budget.received,
-            critic_updates=self.budget.updates,
-            arrays={} if at_random else export_actor(self._actor_average),
+            fingerprint=fingerprint,
+            env_steps=env_steps,
+            critic_updates=critic_updates,
+            arrays={} if at_random else export_actor(actor),
         )
 
-    def export_state(self) -> dict[str, NDArray[Any]]:
-        """The agent by names of its leaves, optimisers and random key included, as NumPy arrays."""
-        leaves = jax.tree_util.tree_leaves_with_path(self._portable())
-        # Copies: on a CPU they would be views of buffers that the next update is given to write into.
-        return {jax.tree_util.keystr(path): np.array(leaf, copy=True) for path, leaf in jax.device_get(leaves)}
+    def export_state(self) -> dict[str, Any]:
+        """The agent by names of its leaves, optimisers and random key included: copies, on their way to the host.
 
-    def restore(self, arrays: Mapping[str, NDArray[Any]], received: int, critic_updates: int) -> None:
+        Learning may go on; whoever writes them down, in a thread, waits for them by `numpy.asarray`.
+        """
+        copied = jax.tree.map(jnp.copy, self._portable())  # the next super-step writes into the originals
+        leaves = jax.tree_util.tree_leaves_with_path(copied)
+        for _, leaf in leaves:
+            leaf.copy_to_host_async()
+        return {jax.tree_util.keystr(path): leaf for path, leaf in leaves}
+
+    def restore(self, arrays: Mapping[str, Any], received: int, critic_updates: int) -> None:
         """Take up what `export_state` gave, with the account that belongs to it. The ring is refilled by `refill`.
 
         Raises:

@@ -29,15 +29,20 @@ def learned(mesh: MeshSettings, ring: str) -> tuple[Trainer, int]:
     return trainer, compiled[-1] - compiled[0]
 
 
+def arrays(trainer: Trainer) -> dict[str, np.ndarray]:
+    """The agent's state."""
+    return {name: np.asarray(array) for name, array in trainer.export_state().items()}
+
+
 def main() -> None:
     """Prints what came of it, as JSON."""
     one, _ = learned(MeshSettings(), "device")
     many, compiled = learned(MeshSettings(2, 2), "host")
-    ours, theirs = one.export_state(), many.export_state()
+    ours, theirs = arrays(one), arrays(many)
     kernel = many.state.critics["value"]["kernel"].sharding
     actor = many.state.actor["mean"]["kernel"].sharding
     many.restore(theirs, 5, 15)
-    again = many.export_state()
+    again = arrays(many)
     try:
         make_layout(MeshSettings(8, 1))
         refused = ""

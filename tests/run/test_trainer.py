@@ -71,6 +71,7 @@ def used() -> Trainer:
     assert (trainer.snapshot(0).arrays, trainer.metrics()) == (before[0].arrays, before[1])
     trainer.start_from_demos(lambda share: True)
     trained(trainer, (3, 4, 80, 1))
+    trainer.begin_snapshot(8)()
     return trainer
 
 
@@ -94,6 +95,19 @@ def test_a_snapshot_is_the_actor_that_numpy_runs(used: Trainer) -> None:
     assert (snapshot.version, snapshot.env_steps, snapshot.critic_updates) == (9, 88, used.budget.updates)
     action = NumpyActor(snapshot, np.random.default_rng(0)).act(np.zeros(4, np.float32), explore=False)
     assert action.shape == (2,)
+
+
+def test_what_is_on_its_way_is_of_the_moment_in_which_it_left(used: Trainer) -> None:
+    trainer = Trainer(CONFIG, PROBLEM, DEMOS, seed=1)
+    now = trained(trainer, (8,))
+    policy, state = trainer.begin_snapshot(9), trainer.export_state()
+    then = {name: np.array(array) for name, array in trainer.export_state().items()}
+    later = trained(trainer, (2,))
+    arrived = policy()
+    assert (arrived.env_steps, arrived.critic_updates) == (8, 3 * (8 - CONFIG.random_steps))
+    assert all(np.array_equal(arrived.arrays[name], now.arrays[name]) for name in now.arrays)
+    assert any(not np.array_equal(arrived.arrays[name], later.arrays[name]) for name in now.arrays)
+    assert all(np.array_equal(state[name], array) for name, array in then.items())
 
 
 def test_metrics_are_plain_numbers(used: Trainer) -> None:

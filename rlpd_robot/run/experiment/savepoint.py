@@ -36,7 +36,9 @@ class Savepoint:
 
     def save(self, directory: Path, fingerprint: str, trainer: Trainer, rows: Sequence[Batch]) -> None:
         """Write it, whole or not at all, with the agent and every live transition so far, in their order."""
-        arrays: dict[str, NDArray[Any]] = {f"{_AGENT}{name}": a for name, a in trainer.export_state().items()}
+        arrays: dict[str, NDArray[Any]] = {
+            f"{_AGENT}{name}": np.asarray(a) for name, a in trainer.export_state().items()
+        }
         if rows:
             columns = (np.concatenate(parts) for parts in zip(*rows, strict=True))
             arrays |= {f"{_ROWS}{name}": column for name, column in zip(Batch._fields, columns, strict=True)}
