@@ -15,7 +15,9 @@ def experiment(words: list[str]) -> int:
 
     flags = ("--cfg", "--job", "--list")
     names = [word for word in words if "=" not in word and word not in flags]
-    overrides = [word for word in words if "=" in word]
+    launchers = [word.removeprefix(LAUNCHER) for word in words if word.startswith(LAUNCHER)]
+    hydra_words = [word for word in words if word.startswith("hydra.")]
+    overrides = [word for word in words if "=" in word and not word.startswith((LAUNCHER, "hydra."))]
     if "--cfg" in words:
         return show(load("experiment", [*(f"experiment={name}" for name in names), *overrides])[1])
     name, compose, say = studies.refuse_no_name(names), partial(load, "experiment"), partial(print, flush=True)
@@ -27,7 +29,17 @@ def experiment(words: list[str]) -> int:
     stop = stop_on_signals(kill_all)
     if "--job" in words:
         return studies.one_job(name, overrides, compose, build, stop, say)
-    return studies.run_experiment(name, overrides, compose, build, stop, say)
+    if not launchers:
+        return studies.run_experiment(name, [*overrides, *hydra_words], compose, build, stop, say)
+    from rlpd_robot.verbs.launched import check_launcher, launch
+
+    check_launcher(launchers[-1])
+    launched = partial(launch, launchers[-1], hydra_words, stop=stop)
+    return studies.run_experiment(name, overrides, compose, build, stop, say, launched)
+
+
+LAUNCHER = "--launcher="
+"""Which of Hydra's launchers runs the jobs of a study."""
 
 
 def tune(words: list[str]) -> int:

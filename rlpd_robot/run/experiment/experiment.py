@@ -1,7 +1,7 @@
 """`rlpd-robot experiment NAME`: every row with every seed, then a table, a figure and tidy results."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from rlpd_robot.errors import ConfigError
@@ -9,20 +9,31 @@ from rlpd_robot.files import make_directories, replace_file
 from rlpd_robot.run.evaluate import Build
 from rlpd_robot.run.experiment.figure import FIGURE, study_png
 from rlpd_robot.run.experiment.plan import Compose, Job, job_of, plan
-from rlpd_robot.run.experiment.pool import child_of, run_pool
+from rlpd_robot.run.experiment.pool import child_of, job_words, run_pool
 from rlpd_robot.run.experiment.results import SUMMARY, TIDY, table, write_results
 
 Say = Callable[[str], None]
 
 
+Launch = Callable[[Mapping[str, Sequence[str]], Path], None]
+"""Runs jobs, name → words of the command line, not as this process's children; given the study's folder too."""
+
+
 def run_experiment(
-    name: str, words: Sequence[str], compose: Compose, build: Build, stop: threading.Event, say: Say
+    name: str,
+    words: Sequence[str],
+    compose: Compose,
+    build: Build,
+    stop: threading.Event,
+    say: Say,
+    launch: Launch | None = None,
 ) -> int:
     """Do what is not done yet. 0: all of it is done; 1: a job failed; 130: stopped by a person.
 
     Args:
         name: of the study, a choice of the group `experiment`.
         words: of the command line, without the name.
+        launch: runs the jobs; none: they are children of this process, so many at a time as there are cores.
 
     Raises:
         RlpdRobotError: something in the study is asked wrongly; nothing has been written.
@@ -32,8 +43,12 @@ def run_experiment(
     directory = jobs[0].directory.parent.parent
     say(describe(name, jobs, todo))
     make_directories(directory / "logs")
-    parallel = jobs[0].settings.study.parallel
-    failed = run_pool(todo, child_of(name, words, directory / "logs"), parallel, stop, say) if todo else []
+    if launch is not None and todo:
+        launch({job.name: job_words(name, words, job) for job in todo}, directory)
+        failed = [job.name for job in todo if job.result() is None]
+    else:
+        parallel = jobs[0].settings.study.parallel
+        failed = run_pool(todo, child_of(name, words, directory / "logs"), parallel, stop, say) if todo else []
     report(name, directory, jobs, say)
     if stop.is_set():
         say("Stopped by a person. The same command goes on: each job from its last evaluation.")
@@ -77,8 +92,7 @@ def list_jobs(name: str, words: Sequence[str], compose: Compose, say: Say) -> in
     """`--list`: a command a job, for a cluster's array or another machine."""
     for job in plan(name, words, compose):
         state = "todo" if job.result() is None else "done"
-        mine = [word for word in words if not word.startswith(("row=", "run.seed="))]
-        say(" ".join([state, f"rlpd-robot experiment {name}", *mine, f"row={job.row} run.seed={job.seed} --job"]))
+        say(" ".join([state, "rlpd-robot", *job_words(name, words, job)]))
     return 0
 
 

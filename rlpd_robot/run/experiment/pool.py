@@ -78,10 +78,15 @@ def child_of(name: str, words: Sequence[str], logs: Path) -> Start:
     """Starts `rlpd-robot experiment NAME … --job`."""
 
     def start(job: Job) -> Child:
-        mine = [word for word in words if not word.startswith(("row=", "run.seed="))]
-        return Child(job.name, ["experiment", name, *mine, f"row={job.row}", f"run.seed={job.seed}", "--job"], logs)
+        return Child(job.name, job_words(name, words, job), logs)
 
     return start
+
+
+def job_words(name: str, words: Sequence[str], job: Job) -> list[str]:
+    """Of the command that does one job of a study, given the words of the study's own."""
+    mine = [word for word in words if not word.startswith(("row=", "run.seed="))]
+    return ["experiment", name, *mine, f"row={job.row}", f"run.seed={job.seed}", "--job"]
 
 
 def _cores() -> set[int]:
