@@ -13,7 +13,7 @@ from rlpd_robot.agent.value_support import FEWEST, ValueSupport
 from rlpd_robot.errors import ConfigError
 
 Regulariser = Literal["none", "dropout", "weight_decay"]
-Prior = Literal["symmetric", "seeded"]
+Prior = Literal["symmetric", "seeded", "balanced"]
 Critic = Literal["mlp", "simba"]
 Algorithm = Literal["rlpd", "iql"]
 
@@ -31,9 +31,12 @@ _WHOLE_NUMBERS = (
     ("clone_half_life", 0),
     ("critic_warm_up", 0),
     ("value_bins", 0),
+    ("chunk", 1),
+    ("n_step", 1),
 )
 
 _NOT_OF_IQL = {"entropy_backup": False, "clone_weight": 0, "critic_warm_up": 0, "clone_proposals": False}
+_NOT_OF_IQL |= {"conservative_weight": 0}
 
 _RANGE = ("value_low", "value_high")
 
@@ -43,11 +46,14 @@ _NUMBERS: tuple[tuple[str, Callable[[float], bool], str], ...] = (
     ("dropout_rate", lambda x: 0.0 <= x < 1.0, "a number of at least 0 and below 1"),
     *(
         (key, lambda x: x > 0.0, "a finite number above 0")
-        for key in ("actor_rate", "critic_rate", "temperature_rate", "initial_temperature", "reward_scale")
+        for key in (
+            *("actor_rate", "critic_rate", "temperature_rate"),
+            *("initial_temperature", "density_temperature", "reward_scale"),
+        )
     ),
     *(
         (key, lambda x: x >= 0.0, "a finite number of at least 0")
-        for key in ("clone_weight", "weight_decay", "advantage_scale")
+        for key in ("clone_weight", "weight_decay", "advantage_scale", "conservative_weight")
     ),
     ("reward_offset", lambda x: True, "a finite number"),
     # Outside the range to which the networks clip it, the log standard deviation would have no gradient.
@@ -69,7 +75,10 @@ class AgentConfig:
         batch_size: B, rows of one minibatch, both halves together.
         demo_ratio: share of prior data in each minibatch [0..1]; 0.5 is the paper's symmetric sampling.
         prior: "symmetric" draws `demo_ratio` of each minibatch from the demonstrations; "seeded" (SACfD) puts the
-            demonstrations into the replay ring once and draws uniformly.
+            demonstrations into the replay ring once and draws uniformly; "balanced" draws by a learned density ratio
+            (Off2On, arXiv:2107.00591), whatever `demo_ratio` is.
+        density_temperature: used by "balanced": T, of which the ratio's T-th root is taken.
+        conservative_weight: of CQL's penalty on critics while they are pre-trained; Off2On's pessimism.
         hidden_layers, hidden_width: of actor and critics.
         layer_norm: LayerNorm after each hidden layer of the critics.
         regulariser: on the critics: "none", "dropout" (DroQ) or "weight_decay".
@@ -77,7 +86,7 @@ class AgentConfig:
         discount: γ per control period.
         target_rate: ρ, share of the new critics in the target average per critic update.
         actor_rate, critic_rate, temperature_rate: Adam learning rates.
-        target_entropy: [nat]; None is the paper's −A/2.
+        target_entropy: of one action [nat]; None is the paper's −A/2.
         initial_temperature: α₀.
         random_steps: transitions with uniform random actions before the first policy is published.
         warm_up_steps: beyond the paper. Transitions after the random ones that earn no update either: the pre-trained
@@ -96,6 +105,12 @@ class AgentConfig:
         initial_log_std: beyond the paper. Added to the log standard deviation the network gives at the start.
         clone_proposals: beyond the paper. Targets take, of the actor's next action and that of the cloned actor, which
             is kept as it was, the one that the critics value higher (IBRL's bootstrap proposals, arXiv:2311.02198).
+        clone_acts: beyond the paper, in studies only: the cloned actor also acts where critics value its action higher
+            (IBRL's actor proposals).
+        chunk: beyond the paper, in studies only: h, actions of a decision, which are played open loop and valued as one
+            (Q-chunking, arXiv:2507.07969).
+        n_step: beyond the paper, in studies only: transitions whose rewards a target sums before it bootstraps, at
+            least `chunk`. Beyond the chunk's own they are those of whoever acted then.
         critic: beyond the paper. "mlp" is the paper's network; "simba" has normalised observations and `hidden_layers`
             residual blocks (arXiv:2410.09754).
         value_bins: beyond the paper. K, categories over which critics learn a value's distribution by cross-entropy
@@ -119,6 +134,8 @@ class AgentConfig:
     batch_size: int = 256
     demo_ratio: float = 0.5
     prior: str = "symmetric"
+    density_temperature: float = 5.0
+    conservative_weight: float = 0.0
     hidden_layers: int = 3
     hidden_width: int = 256
     layer_norm: bool = True
@@ -143,6 +160,9 @@ class AgentConfig:
     actor_average: float = 1.0
     initial_log_std: float = 0.0
     clone_proposals: bool = False
+    clone_acts: bool = False
+    chunk: int = 1
+    n_step: int = 1
     critic: str = "mlp"
     value_bins: int = 0
     value_low: float | None = None
@@ -166,7 +186,7 @@ class AgentConfig:
         for key, meant in (("target_entropy", "-A/2"), *((key, "as the rewards are") for key in _RANGE)):
             value = getattr(self, key)
             _require(value is None or _is_finite(value), key, value, f"a finite number, or null for {meant}")
-        for key in ("entropy_backup", "layer_norm", "clone_proposals"):
+        for key in ("entropy_backup", "layer_norm", "clone_proposals", "clone_acts"):
             _require(isinstance(getattr(self, key), bool), key, getattr(self, key), "true or false")
         _require(self.regulariser in get_args(Regulariser), "regulariser", self.regulariser, _one_of(Regulariser))
         _require(self.prior in get_args(Prior), "prior", self.prior, _one_of(Prior))
@@ -181,6 +201,7 @@ class AgentConfig:
             _require(self.clone_updates > 0, "clone_updates", self.clone_updates, "above 0 with agent.clone_proposals")
             backup = self.entropy_backup
             _require(not backup, "entropy_backup", backup, "false with agent.clone_proposals, which have no entropy")
+        _require(self.clone_proposals or not self.clone_acts, "clone_acts", True, "false without agent.clone_proposals")
         rows, all_rows = round(self.batch_size * self.demo_ratio), self.batch_size
         _require(
             (rows == 0) == (self.demo_ratio == 0.0) and (rows == all_rows) == (self.demo_ratio == 1.0),
@@ -233,19 +254,29 @@ class AgentConfig:
 
     @property
     def demo_rows(self) -> int:
-        """Rows of each minibatch that are prior data (0 when the ring was seeded with it instead)."""
-        return 0 if self.prior == "seeded" else round(self.batch_size * self.demo_ratio)
+        """Rows of each minibatch that are prior data (0 where "seeded" or "balanced" leave that to chance)."""
+        return round(self.batch_size * self.demo_ratio) if self.prior == "symmetric" else 0
 
     @property
     def needs_demos(self) -> bool:
         """Whether any part of the method reads prior data."""
         return (
-            self.prior == "seeded"
+            self.prior != "symmetric"
             or self.demo_rows > 0
             or self.pretrain_updates > 0
             or self.clone_updates > 0
             or self.clone_weight > 0
         )
+
+    def check_robot(self) -> None:
+        """See that a robot's actor, which has the actor's weights alone and sends single actions, can do as these say.
+
+        Raises:
+            ConfigError: only a study, whose process has the critics too, can.
+        """
+        for key, off in (("clone_acts", False), ("chunk", 1), ("n_step", 1)):
+            value = getattr(self, key)
+            _require(value == off, key, value, f"{str(off).lower()} outside `rlpd-robot experiment` and `tune`")
 
 
 def _is_whole(value: object) -> bool:

@@ -85,6 +85,11 @@ def make_value(config: AgentConfig) -> Critics:
     return Critics(1, config.hidden_layers, config.hidden_width, config.layer_norm, dropout_rate=0.0)
 
 
+def make_density(config: AgentConfig) -> Critics:
+    """The logit of live data against prior data: one network of the paper's shape, without LayerNorm."""
+    return Critics(1, config.hidden_layers, config.hidden_width, layer_norm=False, dropout_rate=0.0)
+
+
 def value_of(config: AgentConfig, value: Params, observation: jax.Array) -> jax.Array:
     """(B, O) → (B,) values of observations."""
     said: jax.Array = make_value(config).apply({"params": value}, observation, observation[:, :0])  # type: ignore[assignment]

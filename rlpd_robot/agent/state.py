@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from rlpd_robot.agent.config import AgentConfig
-from rlpd_robot.agent.networks import Params, make_actor, make_critics, make_value
+from rlpd_robot.agent.networks import Params, make_actor, make_critics, make_density, make_value
 
 
 class AgentState(NamedTuple):
@@ -23,6 +23,8 @@ class AgentState(NamedTuple):
         actor_updates: () int32, actor (and temperature) steps made so far.
         value, value_optimiser: of observations alone, and Adam's moments, where IQL learns them; None otherwise.
         proposal: the actor as cloning left it, where its actions compete in the targets; None otherwise.
+        density, density_optimiser: logit of live data against prior data, and Adam's moments, where they balance the
+            replay; None otherwise.
     """
 
     actor: Params
@@ -38,6 +40,8 @@ class AgentState(NamedTuple):
     value: Params | None = None
     value_optimiser: Any = None
     proposal: Params | None = None
+    density: Params | None = None
+    density_optimiser: Any = None
 
 
 class Optimisers(NamedTuple):
@@ -79,6 +83,9 @@ def _init(config: AgentConfig, observation_size: int, action_size: int, key: jax
     value = None
     if config.algorithm == "iql":
         value = make_value(config).init(jax.random.fold_in(key, 1), observation, action[:, :0])["params"]
+    density = None
+    if config.prior == "balanced":
+        density = make_density(config).init(jax.random.fold_in(key, 2), observation, action)["params"]
     return AgentState(
         actor=actor,
         critics=critics,
@@ -93,4 +100,6 @@ def _init(config: AgentConfig, observation_size: int, action_size: int, key: jax
         value=value,
         value_optimiser=None if value is None else optimisers.value.init(value),
         proposal=jax.tree.map(jnp.copy, actor) if config.clone_proposals else None,
+        density=density,
+        density_optimiser=None if density is None else optimisers.value.init(density),
     )

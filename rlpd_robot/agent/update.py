@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from rlpd_robot.agent import iql
+from rlpd_robot.agent import balanced, conservative, iql
 from rlpd_robot.agent.config import AgentConfig
 from rlpd_robot.agent.distributions import sample_and_log_prob
 from rlpd_robot.agent.layout import ONE_DEVICE, Layout
@@ -40,9 +40,8 @@ def critic_step(config: AgentConfig, state: AgentState, batch: Batch) -> tuple[A
     else:
         networks = state.actor, state.target_critics, state.log_temperature
         targets = target_values(config, *networks, batch, target_key, state.proposal)
-    gradient, metrics = jax.grad(critic_loss, argnums=1, has_aux=True)(
-        config, state.critics, batch, targets, dropout_key
-    )
+    loss = partial(conservative.critic_loss, actor=state.actor) if config.conservative_weight else critic_loss
+    gradient, metrics = jax.grad(loss, argnums=1, has_aux=True)(config, state.critics, batch, targets, dropout_key)
     return move_critics(config, state._replace(key=key), gradient), metrics | value_metrics
 
 
@@ -98,8 +97,8 @@ def actor_step(
 
 
 def target_entropy(config: AgentConfig, action_size: int) -> float:
-    """[nat]; the paper's −A/2 unless set."""
-    return -action_size / 2 if config.target_entropy is None else config.target_entropy
+    """[nat]; the paper's −A/2 unless set; A counts all actions of a chunk."""
+    return -action_size / 2 if config.target_entropy is None else config.chunk * config.target_entropy
 
 
 @partial(jax.jit, static_argnums=2, donate_argnums=0)
@@ -139,9 +138,12 @@ def update_from_rings(
         state, _unused = carry
         key, draw_key = jax.random.split(state.key)
         batch = draw_symmetric(demos, live if rows is None else rows, draw_key, config.batch_size, demo_rows)
+        drawn_metrics: Metrics = {}
+        if config.prior == "balanced" and demo_rows < config.batch_size:
+            state, batch, drawn_metrics = balanced.draw_balanced(config, state, demos, batch, draw_key)
         batch = layout.divide(batch)
         state, metrics = critic_step(config, state._replace(key=key), batch)
-        return (layout.keep_state(state), batch), metrics
+        return (layout.keep_state(state), batch), metrics | drawn_metrics
 
     empty: Any = jax.tree.map(lambda c: jnp.zeros((config.batch_size, *c.shape[1:]), c.dtype), demos.rows)
     (state, last), metrics = jax.lax.scan(draw_and_step, (state, layout.divide(empty)), drawn, length=config.utd)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from rlpd_robot.errors import ArmRefusedError, FaultError, NoRenderingError, StoreError
+from rlpd_robot.policy.base import Policy
 from rlpd_robot.policy.numpy_actor import NumpyActor
 from rlpd_robot.policy.snapshot_file import check_snapshot, load_snapshot
 from rlpd_robot.robot.control_loop import ControlLoop
@@ -88,15 +89,35 @@ def evaluate(
         SpecMismatchError: the policy was trained for another robot or task.
         FaultError: the robot could not go on.
     """
+    check_snapshot(snapshot, problem_of(task, driver.connect(connect_s)))
+    policy = NumpyActor(snapshot, np.random.default_rng(0))
+    return evaluate_policy(driver, task, policy, safety, seeds, connect_s, stop, simulated)
+
+
+def evaluate_policy(
+    driver: Driver,
+    task: Task,
+    policy: Policy,
+    safety: SafetySettings,
+    seeds: Sequence[int],
+    connect_s: float,
+    stop: threading.Event | None = None,
+    simulated: bool = False,
+    begin: Callable[[], None] = lambda: None,
+) -> Evaluation:
+    """As `evaluate`, for any policy.
+
+    Args:
+        begin: called before each episode.
+    """
     spec = driver.connect(connect_s)
     problem = problem_of(task, spec)
-    check_snapshot(snapshot, problem)
-    policy = NumpyActor(snapshot, np.random.default_rng(0))
     limits = SafetyLimits.of_robot(safety, spec, simulated or driver.lockstep)
     loop = ControlLoop(driver, task, problem, limits, lambda: policy, "evaluation", SystemClock(), stop_requested=stop)
     episodes: list[EpisodeSummary] = []
     for i, seed in enumerate(seeds):
         if not loop.stop_requested.is_set():
+            begin()
             episodes.append(_episode(loop, i, seed, _ATTEMPTS if simulated and not driver.lockstep else 1))
     return Evaluation(seeds[: len(episodes)], episodes)
 

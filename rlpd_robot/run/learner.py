@@ -49,6 +49,7 @@ _CHECKPOINT_S = 60.0  # longest wait for one to be on the disk
 
 def run_learner(settings: Settings, config_text: str, stop: threading.Event) -> int:
     """Learn until the run's transitions are in, then keep committing until told to stop."""
+    settings.agent.check_robot()
     go_last(settings.learner.nice)
     use_compile_cache(settings.learner.compile_cache)
     learner = Learner(settings, config_text, stop)

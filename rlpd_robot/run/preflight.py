@@ -43,6 +43,7 @@ def preflight(settings: Settings, words: Sequence[str], build: Build) -> Plan:
         RlpdRobotError: the first thing found.
     """
     run = settings.run
+    settings.agent.check_robot()
     if settings.resume == "never":
         refuse_existing(run)
     task: Task = build(settings.task)

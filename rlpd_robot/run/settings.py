@@ -148,7 +148,7 @@ class CollectSettings:
 
     Attributes:
         out: path of the store to write.
-        policy: file of the policy that acts.
+        policy: file of the policy that acts, or random: actions drawn uniformly.
         episodes: to keep.
         explore: sample from the policy; otherwise its most likely action.
         noise: standard deviation of white noise added to each action, for demonstrations with an unsteady hand [-].

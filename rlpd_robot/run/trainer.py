@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -49,13 +50,14 @@ class Trainer:
     Args:
         config: the method's settings.
         problem: what the robot and task look like.
-        demos: prior data [N], or none.
+        demos: prior data [N], or none; with chunks, rows whose actions are chunks, as all that it is given later.
         seed: of everything random here.
         layout: over which devices.
         ring: where live transitions are held: auto, device or host.
 
     Attributes:
         config: the settings, with the range of values that categorical critics have of the prior data.
+        actor_size: elements of what the actor puts out, the actions of a chunk one after the other.
         ring_place: a sentence that says where they are.
 
     Raises:
@@ -80,7 +82,9 @@ class Trainer:
         self.compiles = CompileCounter()
         self.demo_rows = 0 if demos is None else len(demos.reward)
         self._metrics: dict[str, jax.Array] = {}
-        o, a = problem.observation_size, problem.action_size
+        self._offline, self._online = config, replace(config, conservative_weight=0.0)
+        self.actor_size = problem.action_size * config.chunk
+        o, a = problem.observation_size, self.actor_size
         self._live, self.ring_place = make_live_ring(ring, config, o, a, layout)
         self._layout = layout = self._live.layout
         self.state: AgentState = layout.place_state(init_state(config, o, a, seed))
@@ -101,10 +105,9 @@ class Trainer:
         spare = jax.tree.map(jnp.copy, self.state)
         if self.config.clone_updates:
             spare, _ = clone(spare, self._demos, self.config)
-        for demo_rows in {self.config.demo_rows} | (
-            {self.config.batch_size} if self.config.pretrain_updates else set()
-        ):
-            spare, _ = self._updated(spare, demo_rows)
+        pretraining = {(self._offline, self.config.batch_size)} if self.config.pretrain_updates else set()
+        for config, demo_rows in {(self._online, self.config.demo_rows)} | pretraining:
+            spare, _ = self._updated(spare, config, demo_rows)
         _wait_for(spare)
         self._actor_average = average(spare.actor, self.state.actor, self._average_share)
         export_actor(self._actor_average)
@@ -125,7 +128,7 @@ class Trainer:
             self._end_cloning()
         rounds = -(-self.config.pretrain_updates // self.config.utd)
         for i in range(rounds):
-            self._update(self.config.batch_size)
+            self._update(self._offline, self.config.batch_size)
             if i % 50 == 0:
                 _wait_for(self.state.actor)
                 if not progress(i / rounds):
@@ -151,7 +154,7 @@ class Trainer:
 
     def step(self) -> None:
         """One super-step: U critic updates, one actor and one temperature update."""
-        self._update(self.config.demo_rows)
+        self._update(self._online, self.config.demo_rows)
         self._actor_average = average(self._actor_average, self.state.actor, self._average_share)
         self.budget.spend()
 
@@ -252,14 +255,16 @@ class Trainer:
         """Let go of threads."""
         self._live.close()
 
-    def _update(self, demo_rows: int) -> None:
-        self.state, self._metrics = self._updated(self.state, demo_rows)
+    def _update(self, config: AgentConfig, demo_rows: int) -> None:
+        self.state, self._metrics = self._updated(self.state, config, demo_rows)
 
-    def _updated(self, state: AgentState, demo_rows: int) -> tuple[AgentState, dict[str, jax.Array]]:
+    def _updated(
+        self, state: AgentState, config: AgentConfig, demo_rows: int
+    ) -> tuple[AgentState, dict[str, jax.Array]]:
         weights = self._clone_weight(), self._value_weight()
         live = self._live.source(state.key, demo_rows)
         updated: tuple[AgentState, dict[str, jax.Array]] = update_from_rings(
-            state, self._demos, live, weights[0], self.config, demo_rows, weights[1], self._layout
+            state, self._demos, live, weights[0], config, demo_rows, weights[1], self._layout
         )
         return updated
 

@@ -45,6 +45,7 @@ def make_state(config: AgentConfig, seed: int = 0, dtype: Any = np.float32, clip
         actor["log_std"]["bias"] = jnp.asarray(np.array([2.5, -0.5], dtype))
     value = None if shapes.value is None else networks(shapes.value)
     proposal = None if shapes.proposal is None else networks(shapes.proposal)
+    density = None if shapes.density is None else networks(shapes.density)
     optimisers = (shapes.actor_optimiser, shapes.critic_optimiser, shapes.temperature_optimiser)
     return AgentState(
         actor,
@@ -58,6 +59,8 @@ def make_state(config: AgentConfig, seed: int = 0, dtype: Any = np.float32, clip
         value=value,
         value_optimiser=jax.tree.map(zero, shapes.value_optimiser),
         proposal=proposal,
+        density=density,
+        density_optimiser=jax.tree.map(zero, shapes.density_optimiser),
     )
 
 

@@ -118,7 +118,16 @@ def test_defaults_are_the_papers_for_adroit() -> None:
             {"value_low": 2.0, "value_high": 2.0},
             "Setting 'agent.value_high' must be above value_low (2.0). Received 2.0.",
         ),
-        ({"prior": "both"}, "Setting 'agent.prior' must be one of 'symmetric', 'seeded'. Received 'both'."),
+        ({"prior": "both"}, "Setting 'agent.prior' must be one of 'symmetric', 'seeded', 'balanced'. Received 'both'."),
+        (
+            {"clone_acts": True},
+            "Setting 'agent.clone_acts' must be false without agent.clone_proposals. Received True.",
+        ),
+        ({"chunk": 0}, "Setting 'agent.chunk' must be a whole number of at least 1. Received 0."),
+        (
+            {"algorithm": "iql", "conservative_weight": 1.0},
+            "Setting 'agent.conservative_weight' must be 0 where agent.algorithm is 'iql'. Received 1.0.",
+        ),
         (
             {"demo_ratio": 0.001},
             "Setting 'agent.demo_ratio' must be 0, 1, or a share that leaves each part at least one of batch_size (256)"
@@ -148,6 +157,7 @@ def test_the_numbers_above_are_all_of_them() -> None:
         "regulariser",
         "critic",
         "clone_proposals",
+        "clone_acts",
         "algorithm",
     }
 
@@ -160,6 +170,7 @@ def test_the_numbers_above_are_all_of_them() -> None:
         ({"demo_ratio": 1.0}, 256),
         ({"demo_ratio": 0.25, "batch_size": 10}, 2),
         ({"prior": "seeded"}, 0),
+        ({"prior": "balanced"}, 0),
         ({"batch_size": 2}, 1),
     ],
     ids=str,
@@ -174,6 +185,7 @@ def test_rows_of_the_demonstrations(settings: dict[str, object], rows: int) -> N
         ({}, True),
         ({"demo_ratio": 0.0}, False),
         ({"demo_ratio": 0.0, "prior": "seeded"}, True),
+        ({"demo_ratio": 0.0, "prior": "balanced"}, True),
         ({"demo_ratio": 0.0, "pretrain_updates": 1}, True),
         ({"demo_ratio": 0.0, "clone_updates": 1}, True),
         ({"demo_ratio": 0.0, "clone_weight": 0.1}, True),
@@ -208,3 +220,11 @@ def test_categories_have_a_range_by_the_time_that_critics_are_made() -> None:
 def test_settings_are_hashable_so_that_jit_can_hold_them_static() -> None:
     assert hash(AgentConfig(utd=3)) == hash(AgentConfig(utd=3))
     assert AgentConfig(utd=3) != AgentConfig(utd=4)
+
+
+@pytest.mark.parametrize("change", [{"chunk": 2}, {"n_step": 3}, {"clone_acts": True}], ids=str)
+def test_what_only_a_study_can_do_is_refused_of_a_robot(change: dict[str, object]) -> None:
+    AgentConfig().check_robot()
+    config = AgentConfig(clone_updates=1, clone_proposals=True, **change)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=rf"^Setting 'agent\.{next(iter(change))}' must be (1|false) outside"):
+        config.check_robot()

@@ -30,7 +30,15 @@ EVERYWHERE = {
     "reward_scale": 1.0,
 }
 OFF = {"clone_updates": 0, "clone_weight": 0.0, "clone_half_life": 0, "critic_warm_up": 0, "initial_log_std": 0.0}
-OFF |= {"warm_up_steps": 0, "algorithm": "rlpd", "clone_proposals": False, "critic": "mlp", "value_bins": 0}
+OFF |= {
+    "warm_up_steps": 0,
+    "algorithm": "rlpd",
+    "clone_proposals": False,
+    "clone_acts": False,
+    "critic": "mlp",
+    "value_bins": 0,
+}
+OFF |= {"chunk": 1, "n_step": 1, "conservative_weight": 0.0}
 PAPER = {
     "adroit": {"target_subset": 2, "entropy_backup": False, "hidden_layers": 3, "reward_offset": 0.0},
     "antmaze": {"target_subset": 1, "entropy_backup": False, "hidden_layers": 3, "reward_offset": -1.0},

@@ -52,6 +52,13 @@ def test_exploration_is_a_choice(tmp_path: Path, policy: str) -> None:
     assert np.abs(np.diff(noisy, axis=0)).max() > 2 * np.abs(np.diff(calm, axis=0)).max()
 
 
+def test_random_is_a_policy_too(tmp_path: Path) -> None:
+    assert collect(tmp_path, "random", episodes=1, keep_failures=True) == 0
+    actions = DemoStore.open(tmp_path / "demos.zarr").transitions().action
+    assert actions.min() < -0.9
+    assert actions.max() > 0.9
+
+
 def test_failures_are_left_out_and_their_number_is_bounded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bad = str(save_policy(tmp_path / "bad.npz", gain=-2.0))
     assert collect(tmp_path, bad, episodes=2, max_attempts=3) == 1

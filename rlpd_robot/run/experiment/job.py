@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from rlpd_robot.agent.config import AgentConfig
+from rlpd_robot.data.demo_store import DemoStore
 from rlpd_robot.errors import ConfigError
 from rlpd_robot.files import make_directories, replace_file
 from rlpd_robot.robot.control_loop import ControlLoop
@@ -20,15 +22,19 @@ from rlpd_robot.run.compile_cache import use_compile_cache
 from rlpd_robot.run.devices import make_layout
 from rlpd_robot.run.diagnostics.checks import judge
 from rlpd_robot.run.diagnostics.monitor import Monitor, keyed
-from rlpd_robot.run.evaluate import Build, Evaluation, evaluate
+from rlpd_robot.run.evaluate import Build, Evaluation, evaluate_policy
+from rlpd_robot.run.experiment.acting import Acting
+from rlpd_robot.run.experiment.keeper import Keeper
 from rlpd_robot.run.experiment.plan import CURVE, RESULT, Job
-from rlpd_robot.run.experiment.practice import Practice
+from rlpd_robot.run.experiment.practice import Practice, chunker_of
 from rlpd_robot.run.experiment.savepoint import SAVEPOINT, Savepoint
 from rlpd_robot.run.metrics import LineFile
 from rlpd_robot.run.prior_data import open_demos
 from rlpd_robot.run.reset_seed import reset_seed
 from rlpd_robot.run.trainer import Trainer
+from rlpd_robot.run.value_range import with_value_range
 from rlpd_robot.timing import SystemClock
+from rlpd_robot.types import Batch, to_batch
 
 Say = Callable[[str], None]
 
@@ -64,7 +70,9 @@ class _Learning:
         demos = None if store is None else store.transitions()
         self._job, self._stop, self._enough = job, stop, threading.Event()
         layout = make_layout(settings.learner.mesh)
-        self._trainer = Trainer(settings.agent, problem, demos, settings.run.seed, layout, settings.learner.ring)
+        agent = with_value_range(settings.agent, demos)
+        prior = demos if store is None or agent.chunk == agent.n_step == 1 else _chunked(agent, store)
+        self._trainer = Trainer(agent, problem, prior, settings.run.seed, layout, settings.learner.ring)
         self._trainer.warm_up()
         monitor = Monitor(self._trainer.config, demos, 1.0)
         make_directories(job.directory)
@@ -72,13 +80,16 @@ class _Learning:
         if saved is None:
             self._trainer.start_from_demos(lambda share: not stop.is_set())
         self._at, rows = saved or (Savepoint(0, 0, 0), [])
+        self._keeper = None
+        if settings.study.keep:
+            self._keeper = Keeper(job.directory, problem, f"job {job.name}", settings.run.seed)
         self._practice = Practice(
             self._trainer,
             settings.learner.publish_every,
             settings.run.env_steps,
             settings.run.seed,
             self._enough.set,
-            monitor.remember,
+            monitor.remember if agent.chunk == 1 else lambda episode: None,  # its critics value single actions
             self._at.version,
             rows,
         )
@@ -90,7 +101,7 @@ class _Learning:
             lambda: self._practice.policy,
             f"job {job.name}",
             SystemClock(),
-            subscribers=(self._practice,),
+            subscribers=(self._practice,) if self._keeper is None else (self._practice, self._keeper),
             stop_requested=self._enough,
         )
         self._book = _Book(job, self._trainer, monitor, say, self._at.due)
@@ -107,25 +118,34 @@ class _Learning:
             if self._stop.is_set():
                 return False
             settings = self._job.settings
-            self._book.finish(settings.run.env_steps, self._examine(settings.study.final_episodes))
+            at = settings.run.env_steps
+            self._book.finish(at, self._examine(at, settings.study.final_episodes))
             (self._job.directory / SAVEPOINT).unlink(missing_ok=True)
             return True
         finally:
             self._book.close()
+            if self._keeper is not None:
+                self._keeper.close()
 
     def _examine_when_due(self) -> None:
         study = self._job.settings.study
         if self._practice.received < self._at.due:
             return
-        self._book.note(self._at.due, self._examine(study.eval_episodes))
+        self._book.note(self._at.due, self._examine(self._at.due, study.eval_episodes))
         self._at = replace(self._at, due=self._at.due + study.eval_every)
         self._at.save(self._job.directory, self._job.fingerprint, self._trainer, self._practice.rows)
 
-    def _examine(self, episodes: int) -> Evaluation:
+    def _examine(self, at: int, episodes: int) -> Evaluation:
         settings = self._job.settings
         seeds = [settings.eval.seed + i for i in range(episodes)]
+        policy = Acting(self._trainer, np.random.default_rng(0))
         snapshot = self._trainer.snapshot(self._practice.version, final=True)
-        return evaluate(self._judge, self._task, snapshot, settings.safety, seeds, settings.actor.connect_s)
+        policy.take(snapshot)
+        if self._keeper is not None:
+            self._keeper.policy(at, snapshot)
+        return evaluate_policy(
+            self._judge, self._task, policy, settings.safety, seeds, settings.actor.connect_s, begin=policy.begin
+        )
 
 
 class _Book:
@@ -186,3 +206,17 @@ def figures_of(evaluation: Evaluation) -> Mapping[str, float]:
         "solved": float(np.mean([e.solved_fraction for e in episodes])),
         "return": float(np.mean([e.total_reward for e in episodes])),
     }
+
+
+def _chunked(agent: AgentConfig, store: DemoStore) -> Batch:
+    """Rows of the prior data whose actions are chunks.
+
+    Raises:
+        ConfigError: no episode is as long as a chunk.
+    """
+    chunker = chunker_of(agent)
+    rows = [chunker.whole(to_batch(episode, is_demo=True)) for episode in store.episodes()]
+    whole = [part for part in rows if part is not None]
+    if not whole:
+        raise ConfigError("agent.chunk", agent.chunk, f"at most the longest episode of {store.path}")
+    return Batch(*(np.concatenate(columns) for columns in zip(*whole, strict=True)))

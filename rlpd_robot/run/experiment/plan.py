@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rlpd_robot.errors import ConfigError
+from rlpd_robot.errors import ConfigError, StoreError
 from rlpd_robot.run.evaluate import Build
 from rlpd_robot.run.metrics import read_jsonl
 from rlpd_robot.run.prior_data import open_demos, where
@@ -127,12 +127,12 @@ def check_demos(settings: Settings) -> None:
     """See that the prior data is there.
 
     Raises:
-        ConfigError: the settings need it, and name none or one that does not exist.
-        StoreError: it is empty or damaged.
+        ConfigError: the settings need it, and name none.
+        StoreError: there is none of that name, and how to have it; or it is empty or damaged.
     """
     path = settings.run.demos
     if path is not None and settings.agent.needs_demos and not where(path).exists():
-        expected = "a demonstration store that exists; `rlpd-robot demos collect` and `demos import` make one"
-        raise ConfigError("run.demos", path, expected)
+        way = settings.study.prior.strip() or "`rlpd-robot demos collect` and `demos import` make one."
+        raise StoreError(path, "there is no such demonstration store", f"How to have it: {way}")
     if settings.agent.needs_demos:
         open_demos(settings)

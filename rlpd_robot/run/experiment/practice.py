@@ -4,11 +4,12 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from rlpd_robot.policy.base import Policy, RandomPolicy
-from rlpd_robot.policy.numpy_actor import NumpyActor
+from rlpd_robot.agent.config import AgentConfig
+from rlpd_robot.data.chunks import Chunker
 from rlpd_robot.robot.episode import EpisodeSummary
+from rlpd_robot.run.experiment.acting import Acting
 from rlpd_robot.run.trainer import Trainer
-from rlpd_robot.types import Batch, PolicySnapshot, Segment, Transition, to_batch
+from rlpd_robot.types import Batch, Segment, Transition, to_batch
 
 
 class Practice:
@@ -27,6 +28,7 @@ class Practice:
 
     Attributes:
         rows: everything learned from, in order.
+        policy: what acts.
     """
 
     def __init__(
@@ -45,18 +47,23 @@ class Practice:
         self._rng = np.random.default_rng(0)
         self._waiting: list[Transition] = []
         self._episode: list[Segment] = []
+        self._chunker = chunker_of(trainer.config)
+        self._unbooked = 0  # transitions taken while nothing could be learned from yet
         self.version, self.rows = version, list(rows)
-        self.policy = self._policy_of(trainer.snapshot(self.version))
+        self.policy = Acting(trainer, self._rng)
+        self.policy.take(trainer.snapshot(self.version))
 
     @property
     def received(self) -> int:
         """Transitions learned from."""
-        return self._trainer.budget.received
+        return self._trainer.budget.received + self._unbooked
 
     def begin_episode(self, episode: int) -> None:
         """Draw the noise anew."""
         # In place: the policies hold this very generator.
         self._rng.bit_generator.state = np.random.default_rng([self._seed, 0xAC, episode]).bit_generator.state
+        self._chunker.begin()
+        self.policy.begin()
 
     def on_transition(self, transition: Transition) -> None:
         """Take it; learn where the block is full."""
@@ -80,16 +87,20 @@ class Practice:
     def _learn(self) -> None:
         segment, self._waiting = Segment.from_transitions(self._waiting), []
         self._episode.append(segment)
-        self.rows.append(to_batch(segment, is_demo=False))
-        self._trainer.receive(self.rows[-1])
+        rows = self._chunker.take(to_batch(segment, is_demo=False), ended=bool(segment.ending))
+        if rows is not None:
+            self.rows.append(rows)
+            self._trainer.refill(rows)
+        self._unbooked += len(segment)
+        if self._trainer.ring_rows:
+            self._trainer.budget.receive(self._unbooked)
+            self._unbooked = 0
         while self._trainer.budget.owed:
             self._trainer.step()
         self.version += 1
-        self.policy = self._policy_of(self._trainer.snapshot(self.version))
+        self.policy.take(self._trainer.snapshot(self.version))
 
-    def _policy_of(self, snapshot: PolicySnapshot) -> Policy:
-        if snapshot.arrays:
-            return NumpyActor(snapshot, self._rng)
-        policy = RandomPolicy(self._trainer.problem.action_size, self._rng)
-        policy.version = snapshot.version
-        return policy
+
+def chunker_of(agent: AgentConfig) -> Chunker:
+    """Makes the rows that these settings learn from."""
+    return Chunker(agent.chunk, agent.n_step, agent.discount, agent.reward_offset)

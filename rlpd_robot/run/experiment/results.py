@@ -18,6 +18,9 @@ TIDY, SUMMARY = "results.csv", "results.json"
 ENOUGH = 5
 """Seeds from which an interval is given: of fewer, resampling can but repeat the lowest and the highest."""
 
+GOOD = 0.9
+"""Share of an evaluation's episodes solved once from which it counts as good."""
+
 COLUMNS = ("row", "seed", "at", "env_steps", "critic_updates", "wall_s", "success", "solved", "return", "measure")
 """Of results.csv: an evaluation a line; what they mean: docs/experiments.md."""
 
@@ -27,7 +30,9 @@ def summarise(jobs: Sequence[Job]) -> dict[str, Any]:
 
     Returns:
         "measure", "source", "rows": row → seeds, values [%], mean, interval (none of fewer than five seeds), published,
-        curve (at, mean, std, seeds of the evaluations that any seed has), findings (check → seeds that ended with it).
+        curve (at, mean, std, seeds of the evaluations that any seed has), findings (check → seeds that ended with it),
+        reached (seed by seed, transitions at the first evaluation with `GOOD` success; none: it never was), below (seed
+        by seed, share of the evaluations after the start with less success than the start had).
     """
     study = jobs[0].settings.study
     rows = {row: [job for job in jobs if job.row == row] for row in dict.fromkeys(job.row for job in jobs)}
@@ -39,7 +44,8 @@ def summarise(jobs: Sequence[Job]) -> dict[str, Any]:
 
 
 def _row(jobs: Sequence[Job], published: float | None) -> dict[str, Any]:
-    results = [result for job in jobs if (result := job.result()) is not None]
+    done = [job for job in jobs if job.result() is not None]
+    results = [result for job in done if (result := job.result()) is not None]
     values = [float(result["measure"]) for result in results]
     findings: dict[str, int] = {}
     for result in results:
@@ -54,7 +60,19 @@ def _row(jobs: Sequence[Job], published: float | None) -> dict[str, Any]:
         "published": published,
         "curve": curve_of([job.curve() for job in jobs]),
         "findings": findings,
+        "reached": [reached(job.curve()) for job in done],
+        "below": [below_start(job.curve()) for job in done],
     }
+
+
+def reached(curve: Sequence[Mapping[str, Any]]) -> int | None:
+    """Transitions at the first evaluation with `GOOD` success."""
+    return next((int(row["at"]) for row in curve if row["success"] >= GOOD), None)
+
+
+def below_start(curve: Sequence[Mapping[str, Any]]) -> float:
+    """Share of the evaluations after the first with less success than that: what cloning gives is lost so long."""
+    return float(np.mean([row["success"] < curve[0]["success"] for row in curve[1:]])) if len(curve) > 1 else 0.0
 
 
 def curve_of(curves: Sequence[Sequence[Mapping[str, Any]]]) -> list[dict[str, float]]:
@@ -97,6 +115,7 @@ def table(summary: Mapping[str, Any]) -> str:
         "95 % interval of the mean",
         "seeds",
         "published",
+        "90 % success at",
         "out of bounds at the end",
     )
     lines = [head, *(_cells(row, figures) for row, figures in summary["rows"].items())]
@@ -115,5 +134,12 @@ def _cells(row: str, figures: Mapping[str, Any]) -> tuple[str, ...]:
         "-" if interval is None else f"{interval[0]:.1f} to {interval[1]:.1f}",
         f"{len(figures['seeds'])} of {figures['wanted']}",
         "-" if published is None else f"{published:.1f}",
+        _reached(figures["reached"]),
         findings or "-",
     )
+
+
+def _reached(values: Sequence[int | None]) -> str:
+    """Median over the seeds that reached it, and how many did."""
+    there = [value for value in values if value is not None]
+    return f"{np.median(there):.0f} ({len(there)} of {len(values)})" if there else "-"

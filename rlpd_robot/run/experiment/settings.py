@@ -28,6 +28,9 @@ class StudySettings:
         low, high: sum of rewards that counts as 0 and as 100 %; D4RL's random and expert policies, for instance.
         published: what others report for a row [%].
         source: of what was published, or what to compare with.
+        keep: whether each job leaves its episodes as a store, `live.zarr`, and the policies that were evaluated, as
+            `policies/TRANSITIONS.npz`: what prior data of one's own agents is made of.
+        prior: commands that make or fetch the prior data, a line each; told where there is none.
     """
 
     rows: Sequence[str] = ("base",)
@@ -42,6 +45,8 @@ class StudySettings:
     high: float = 100.0
     published: Mapping[str, float] = field(default_factory=dict)
     source: str = ""
+    keep: bool = False
+    prior: str = ""
 
     def __post_init__(self) -> None:
         if not self.rows or len(set(self.rows)) != len(self.rows):

@@ -6,12 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
 
+import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
 from rlpd_robot import cli
 from rlpd_robot.agent.config import AgentConfig
 from rlpd_robot.config import build, load
+from rlpd_robot.data.demo_store import DemoStore
 from rlpd_robot.errors import ConfigError
 from rlpd_robot.run.experiment import experiment
 from rlpd_robot.run.experiment.job import run_job
@@ -59,7 +61,8 @@ def compose(tmp_path: Path, demos: Path) -> experiment.Compose:
 
     def compose(words: Sequence[str]) -> tuple[Settings, str]:
         given = dict(word.split("=") for word in words)
-        study = StudySettings(rows=["base"], row="base", seeds=2, eval_every=50, eval_episodes=2, final_episodes=3)
+        numbers = {"seeds": 2, "eval_every": 50, "eval_episodes": 2, "final_episodes": 3}
+        study = StudySettings(rows=["base"], row="base", keep=True, **numbers)
         run = RunSettings(root=str(tmp_path), env_steps=90, demos=str(demos), seed=int(given.get("run.seed", 0)))
         return settings(tmp_path, agent=AGENT, run=run, study=study, learner=LearnerSettings(publish_every=7)), ""
 
@@ -124,7 +127,12 @@ def test_a_study_from_end_to_end_cut_on_the_way(
     assert {path.name for path in (tmp_path / "tiny").iterdir()} == {
         *("results.csv", "results.json", "results.png", "base", "logs")
     }
-    assert {path.name for path in job.iterdir()} == {"curve.jsonl", "result.json"}
+    assert {path.name for path in job.iterdir()} == {
+        *("curve.jsonl", "result.json", "live.zarr", "live.zarr.lock", "policies"),
+    }
+    assert {path.name for path in (job / "policies").iterdir()} == {"0.npz", "50.npz", "90.npz"}
+    kept = DemoStore.open(job / "live.zarr")
+    assert [len(episode) for episode in kept.episodes()] == [40, 40, 10], "what is played anew is there once"
     result = json.loads((job / "result.json").read_text())
     assert (result["row"], result["seed"], result["episodes"], result["env_steps"]) == ("base", 1, 3, 90)
 
@@ -142,6 +150,8 @@ def test_a_study_from_end_to_end_cut_on_the_way(
     assert "diagnostics/q_outside_range" in rows[1]
     for key in ("at", "env_steps", "critic_updates", "success", "solved", "return", "measure"):
         assert [row[key] for row in again] == [row[key] for row in rows]
+    other = DemoStore.open(once.directory / "live.zarr").transitions()
+    assert all(np.array_equal(a, b) for a, b in zip(kept.transitions(), other, strict=True))
 
 
 def test_a_command_a_job_for_other_machines(compose: experiment.Compose) -> None:
@@ -154,7 +164,9 @@ def test_what_the_command_line_asks_wrongly(capsys: pytest.CaptureFixture[str]) 
     assert cli.main(["experiment"]) == 2
     assert "must be one study, such as small/door" in capsys.readouterr().err
     assert cli.main(["experiment", "paper/relocate", "study.rows=[base]"]) == 2
-    assert "must be a demonstration store that exists" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "there is no such demonstration store. How to have it: " in said
+    assert "rlpd-robot demos import relocate-human-v1.hdf5 demos/adroit_relocate/demos.zarr" in said
     assert cli.main(["experiment", "small/door", "study.rows=[no_norm]"]) == 2
     assert "no_norm" in capsys.readouterr().err
     assert cli.main(["tune", "run.demos=demos/adroit_door/demos.zarr"]) == 2
