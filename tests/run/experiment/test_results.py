@@ -9,7 +9,7 @@ from rlpd_robot.errors import ConfigError
 from rlpd_robot.run.experiment.figure import study_png
 from rlpd_robot.run.experiment.plan import CURVE, RESULT, Job, job_of
 from rlpd_robot.run.experiment.pool import shares_of_cores
-from rlpd_robot.run.experiment.results import COLUMNS, curve_of, summarise, table, write_results
+from rlpd_robot.run.experiment.results import COLUMNS, below_start, curve_of, reached, summarise, table, write_results
 from rlpd_robot.run.experiment.settings import StudySettings
 from tests.run.point import settings
 
@@ -20,8 +20,8 @@ def job(root: Path, row: str, seed: int, curve: list[tuple[int, float]], done: b
     made = job_of("some/study", row, seed, settings(root, study=study))
     made.directory.mkdir(parents=True)
     lines = [
-        {"at": at, "env_steps": at + 3, "critic_updates": 9, "wall_s": 1.0, "success": 1.0, "solved": value / 100,
-         "return": 0.0, "measure": value, "diagnostics/q": 1.0}
+        {"at": at, "env_steps": at + 3, "critic_updates": 9, "wall_s": 1.0, "success": float(value >= 50),
+         "solved": value / 100, "return": 0.0, "measure": value, "diagnostics/q": 1.0}
         for at, value in curve
     ]  # fmt: skip
     (made.directory / CURVE).write_text("".join(json.dumps(line) + "\n" for line in lines))
@@ -51,7 +51,14 @@ def test_mean_and_spread_over_seeds(jobs: list[Job]) -> None:
         {"at": 100, "mean": 50.0, "std": 10.0, "seeds": 2},
     ]
     assert one["findings"] == {"q_outside_range": 1}
+    assert (one["reached"], one["below"], two["reached"]) == ([None, 100], [0.0, 0.0], [])
     assert (two["mean"], two["interval"], two["published"], len(two["curve"])) == (None, None, 80.0, 1)
+
+
+def test_when_success_is_good_and_how_long_it_is_worse_than_at_the_start() -> None:
+    curve = [{"at": at, "success": success} for at, success in ((0, 0.8), (5, 0.7), (9, 0.9), (12, 0.8), (15, 0.1))]
+    assert (reached(curve), below_start(curve)) == (9, 0.5)
+    assert (reached(curve[:1]), below_start(curve[:1])) == (None, 0.0)
 
 
 def test_five_seeds_are_enough_for_an_interval(tmp_path: Path) -> None:
@@ -82,8 +89,25 @@ def test_every_evaluation_is_a_line_of_the_tidy_table(jobs: list[Job], tmp_path:
 
 def test_the_table_names_what_was_published_and_what_is_missing(jobs: list[Job]) -> None:
     lines = table(summarise(jobs)).splitlines()
-    assert lines[2].split() == ["one", "50.0", "40.0", "to", "60.0", "-", "2", "of", "2", "-", "q_outside_range", "(1)"]
-    assert lines[3].split() == ["two", "-", "-", "-", "0", "of", "1", "80.0", "-"]
+    findings = ["q_outside_range", "(1)"]
+    assert lines[2].split() == [
+        "one",
+        "50.0",
+        "40.0",
+        "to",
+        "60.0",
+        "-",
+        "2",
+        "of",
+        "2",
+        "-",
+        "100",
+        "(1",
+        "of",
+        "2)",
+        *findings,
+    ]
+    assert lines[3].split() == ["two", "-", "-", "-", "0", "of", "1", "80.0", "-", "-"]
 
 
 def test_the_figure_is_one_and_says_so_for_nothing(jobs: list[Job]) -> None:

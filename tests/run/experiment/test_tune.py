@@ -29,7 +29,10 @@ class Played:
     def __init__(self, job: Job) -> None:
         job.directory.mkdir(parents=True)
         value = score(job.settings.agent) + job.seed
-        lines = [{"at": 0, "measure": 99.0}, {"at": 5, "measure": value - 1}, {"at": 9, "measure": value + 1}]
+        lines = [
+            {"at": at, "measure": measure, "success": 1.0}
+            for at, measure in ((0, 99.0), (5, value - 1), (9, value + 1))
+        ]
         (job.directory / CURVE).write_text("".join(json.dumps(line) + "\n" for line in lines))
         result = {"row": job.row, "seed": job.seed, "fingerprint": job.fingerprint, "measure": value, "findings": {}}
         (job.directory / RESULT).write_text(json.dumps(result))
