@@ -32,6 +32,7 @@ class Ring(NamedTuple):
         return jnp.minimum(self.added, self.capacity)
 
 
+@partial(jax.jit, static_argnums=(0, 1, 2))  # one program: column by column each shape would be one
 def make_ring(capacity: int, observation_size: int, action_size: int) -> Ring:
     """An empty ring."""
 
@@ -72,7 +73,7 @@ def add(ring: Ring, rows: Batch, chunk: int = 256) -> Ring:
         part = Batch(*(np.asarray(column[start : start + chunk], np.float32) for column in rows))
         count = len(part.reward)
         padded = Batch(*(np.pad(c, [(0, chunk - count)] + [(0, 0)] * (c.ndim - 1)) for c in part))
-        ring = _insert(ring, padded, jnp.int32(count))
+        ring = _insert(ring, padded, np.int32(count))
     return ring
 
 

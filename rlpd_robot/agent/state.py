@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from rlpd_robot.agent.config import AgentConfig
@@ -68,13 +69,13 @@ def _kernels(params: Params) -> Params:
 
 def init_state(config: AgentConfig, observation_size: int, action_size: int, seed: int) -> AgentState:
     """A fresh agent for observations (O,) and actions (A,); targets start equal to the critics."""
-    state: AgentState = _init(config, observation_size, action_size, jax.random.key(seed))
+    state: AgentState = _init(config, observation_size, action_size, np.int64(seed))
     return state
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))  # one compilation: operation by operation it would be dozens, and seconds
-def _init(config: AgentConfig, observation_size: int, action_size: int, key: jax.Array) -> AgentState:
-    key, actor_key, critic_key = jax.random.split(key, 3)
+def _init(config: AgentConfig, observation_size: int, action_size: int, seed: jax.Array) -> AgentState:
+    key, actor_key, critic_key = jax.random.split(jax.random.key(seed), 3)
     observation, action = jnp.zeros((1, observation_size)), jnp.zeros((1, action_size))
     actor = make_actor(config, action_size).init(actor_key, observation)["params"]
     critics = make_critics(config, config.ensemble).init(critic_key, observation, action)["params"]

@@ -221,12 +221,15 @@ class Learner:
             self._record.monitor = Monitor(trainer.config, self._demos, self._settings.learner.diagnose_share)
         every = self._settings.learner.publish_every
         self._course = Course(trainer, every, run.env_steps, self._publisher.publish)
+        return self._course
+
+    def _warm_up(self, trainer: Trainer, from_demos: bool) -> None:
         self._phase = "compiling"
         self._pulse.beat("compiling", _COMPILE_S)
         self._row(force=True)
-        self._compile_s = trainer.warm_up()
+        self._compile_s = trainer.warm_up(from_demos)
         self._tell("info", f"compiled in {self._compile_s:.1f} s")
-        return self._course
+        self._compiled_before = trainer.compiles.count
 
     def _take_up(self, course: Course) -> Resumption:
         """What a learner before this one has left: its newest checkpoint, and the rows that it committed."""
@@ -236,9 +239,9 @@ class Learner:
         resumption.restore(self._directory / CHECKPOINTS, fingerprint, self._config_text)
         course.complete = self._has_enough(course)
         course.concluded = course.concluded and course.complete
+        self._warm_up(course.trainer, from_demos=not resumption.restored)
         self._checkpointed_at = course.trainer.budget.received
         resumption.refill(self._before, self._take_up_episode)
-        self._compiled_before = course.trainer.compiles.count
         return resumption
 
     def _take_up_episode(self, episode: Segment) -> None:

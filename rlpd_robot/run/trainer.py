@@ -88,7 +88,7 @@ class Trainer:
         self._live, self.ring_place = make_live_ring(ring, config, o, a, layout)
         self._layout = layout = self._live.layout
         self.state: AgentState = layout.place_state(init_state(config, o, a, seed))
-        self._actor_average: Params = jax.tree.map(jnp.copy, self.state.actor)
+        self._actor_average: Params = _copied(self.state.actor)
         self._average_share = layout.place(np.float32(config.actor_average))
         self._demos = layout.place(make_ring(max(1, self.demo_rows), o, a))
         self._added = 0
@@ -97,20 +97,23 @@ class Trainer:
             if config.prior == "seeded":
                 self.refill(demos)
 
-    def warm_up(self) -> float:
-        """Compile everything that learning will run, on a copy; returns the seconds it took."""
+    def warm_up(self, from_demos: bool = True) -> float:
+        """Compile everything that learning will run, on a copy; returns the seconds it took.
+
+        Args:
+            from_demos: also what `start_from_demos` runs.
+        """
         start = time.monotonic()
-        nothing = jax.tree.map(lambda c: jax.device_get(c[:0]), self._demos.rows)
-        self._live.add(nothing)
-        spare = jax.tree.map(jnp.copy, self.state)
-        if self.config.clone_updates:
+        self._live.add(jax.tree.map(lambda c: np.zeros((0, *c.shape[1:]), np.float32), self._demos.rows))
+        spare = _copied(self.state)
+        if from_demos and self.config.clone_updates:
             spare, _ = clone(spare, self._demos, self.config)
-        pretraining = {(self._offline, self.config.batch_size)} if self.config.pretrain_updates else set()
-        for config, demo_rows in {(self._online, self.config.demo_rows)} | pretraining:
+        wanted = {(self._online, self.config.demo_rows)}
+        if from_demos and self.config.pretrain_updates:
+            wanted.add((self._offline, self.config.batch_size))
+        for config, demo_rows in wanted:
             spare, _ = self._updated(spare, config, demo_rows)
-        _wait_for(spare)
-        self._actor_average = average(spare.actor, self.state.actor, self._average_share)
-        export_actor(self._actor_average)
+        _wait_for(average(_copied(self._actor_average), spare.actor, self._average_share))
         self.export_state()
         self._live.forget()
         return time.monotonic() - start
@@ -140,7 +143,7 @@ class Trainer:
         fresh = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), self.state.actor_optimiser)
         self.state = self.state._replace(actor_optimiser=self._layout.place(fresh))
         if self.config.clone_proposals:
-            self.state = self.state._replace(proposal=jax.tree.map(jnp.copy, self.state.actor))
+            self.state = self.state._replace(proposal=_copied(self.state.actor))
 
     def receive(self, rows: Batch) -> None:
         """Take live transitions [N] into the ring and the budget."""
@@ -178,7 +181,7 @@ class Trainer:
 
     def begin_snapshot(self, version: int) -> Callable[[], PolicySnapshot]:
         """The same, on its way while the device goes on; what is returned waits for it."""
-        leaving = jax.tree.map(jnp.copy, self._actor_average)  # the next super-step writes into the original
+        leaving = _copied(self._actor_average)  # the next super-step writes into the original
         for leaf in jax.tree.leaves(leaving):
             leaf.copy_to_host_async()
         return self._snapshot(version, leaving)
@@ -200,8 +203,8 @@ class Trainer:
 
         Learning may go on; whoever writes them down, in a thread, waits for them by `numpy.asarray`.
         """
-        copied = jax.tree.map(jnp.copy, self._portable())  # the next super-step writes into the originals
-        leaves = jax.tree_util.tree_leaves_with_path(copied)
+        # Copies, since the next super-step writes into the originals.
+        leaves = jax.tree_util.tree_leaves_with_path(_portable(self.state, self._actor_average))
         for _, leaf in leaves:
             leaf.copy_to_host_async()
         return {jax.tree_util.keystr(path): leaf for path, leaf in leaves}
@@ -212,7 +215,9 @@ class Trainer:
         Raises:
             DataError: an array is missing or of another shape; nothing has changed.
         """
-        leaves, structure = jax.tree_util.tree_flatten_with_path(self._portable())
+        leaves, structure = jax.tree_util.tree_flatten_with_path(
+            jax.eval_shape(_portable, self.state, self._actor_average)
+        )
         restored = []
         for path, leaf in leaves:
             name = jax.tree_util.keystr(path)
@@ -226,9 +231,6 @@ class Trainer:
         self._actor_average = self._layout.place(running)
         self._live.forget()
         self.budget.received, self.budget.updates = received, critic_updates
-
-    def _portable(self) -> tuple[AgentState, Params]:
-        return self.state._replace(key=jax.random.key_data(self.state.key)), self._actor_average
 
     @property
     def ring_rows(self) -> int:
@@ -261,18 +263,26 @@ class Trainer:
     def _updated(
         self, state: AgentState, config: AgentConfig, demo_rows: int
     ) -> tuple[AgentState, dict[str, jax.Array]]:
-        weights = self._clone_weight(), self._value_weight()
+        clone_weight = np.float32(self.config.clone_weight_at(self.budget.trained))
+        value_weight = np.float32(self.config.value_weight(self.budget.trained))
         live = self._live.source(state.key, demo_rows)
         updated: tuple[AgentState, dict[str, jax.Array]] = update_from_rings(
-            state, self._demos, live, weights[0], config, demo_rows, weights[1], self._layout
+            state, self._demos, live, clone_weight, config, demo_rows, value_weight, self._layout
         )
         return updated
 
-    def _clone_weight(self) -> jax.Array:
-        return jnp.asarray(self.config.clone_weight_at(self.budget.trained), jnp.float32)
 
-    def _value_weight(self) -> jax.Array:
-        return jnp.asarray(self.config.value_weight(self.budget.trained), jnp.float32)
+@jax.jit
+def _copied(tree: Any) -> Any:
+    """A tree of arrays that share nothing with these; one program, where leaf by leaf each shape would be one."""
+    return jax.tree.map(jnp.copy, tree)
+
+
+@jax.jit
+def _portable(state: AgentState, actor_average: Params) -> tuple[AgentState, Params]:
+    """Copies of what a checkpoint holds of the agent; a random key as its numbers."""
+    copied: tuple[AgentState, Params] = _copied((state._replace(key=jax.random.key_data(state.key)), actor_average))
+    return copied
 
 
 def _wait_for(tree: Any) -> None:
