@@ -97,7 +97,7 @@ class RosbridgeDriver(steps.Robot, Diagnosed):
 
     def measured(self, deadline_s: float) -> NDArray[np.float64]:
         """See `steps.Robot`."""
-        return self.layout.measured(self._next(deadline_s).values)
+        return self.layout.measured(self._next(deadline_s, patient=True).values)
 
     # --- Driver
 
@@ -156,7 +156,7 @@ class RosbridgeDriver(steps.Robot, Diagnosed):
                     raise PeerRefusedError(f"The robot at {self.url}", broken)
                 raise PeerTimeoutError(*self._lacking(timeout_s))
             self._executed.begin()
-            return self._next(deadline_s)
+            return self._next(deadline_s, patient=True)
         except BaseException:
             self._moving_epoch = 0
             raise
@@ -246,16 +246,21 @@ class RosbridgeDriver(steps.Robot, Diagnosed):
         heard = self._latest.newest(topic, self.layout.fits[topic])
         return heard.count if heard is not None else 0
 
-    def _next(self, deadline_s: float, timeout_s: float = 0.0) -> RobotState:
+    def _next(self, deadline_s: float, timeout_s: float = 0.0, patient: bool = False) -> RobotState:
+        """The state after the last one. One with a reading that is too old is refused at once, since a moving robot
+        must not wait; where there is patience, as before it moves, a fresher one is waited for: this process, and not
+        the robot, may have been held up.
+        """
+
         def ready() -> bool:
             pace = self._newest_pace()
-            return self._cut or (pace is not None and pace.count > self._last)
+            return self._cut or (pace is not None and pace.count > self._last and not (patient and self._lacks()))
 
         there = self._latest.wait(ready, deadline_s, self.layout.paced_by)
         self._check_e_stop()
         if self._cut:
             raise self._gone()
-        if not there:
+        if not there and not (patient and self._lacks()):
             remedy = "Its connection is up: see whether the robot's driver still publishes."
             raise PeerTimeoutError(f"topic '{self.layout.paced_by}'", self.address, timeout_s, remedy)
         newest = self._newest()

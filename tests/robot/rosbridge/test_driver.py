@@ -1,6 +1,7 @@
 """The driver against the stand-in's server, through real sockets, as ROS 1 and as ROS 2."""
 
 import json
+import threading
 import time
 from typing import Any
 
@@ -278,6 +279,20 @@ def test_a_topic_that_falls_silent_makes_no_states_any_more() -> None:
                 return None
 
         until(again)
+
+
+def test_a_reset_waits_for_a_fresher_reading_where_one_is_too_old() -> None:
+    subscribe = {"/joint_states": {"type": "sensor_msgs/JointState", "max_age_s": 0.3}}
+    with point() as node, driving(node, subscribe=subscribe) as driver:
+        driver.connect(T)
+        node.muted = {"/joint_states"}
+        until(lambda: driver._lacks())
+        with pytest.raises(PeerTimeoutError, match="newest message is .* s old, 0.3 s are allowed"):
+            driver.measured(time.monotonic())
+        now = threading.Timer(0.1, node.muted.clear)
+        now.start()
+        assert driver.measured(time.monotonic() + T).shape == (2,)  # and does not refuse
+        now.join()
 
 
 def test_the_same_measurement_again_is_no_news() -> None:
