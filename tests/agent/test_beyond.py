@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from rlpd_robot.agent.export import export_actor
+from rlpd_robot.run import trainer as trainers
 from rlpd_robot.run.diagnostics.monitor import Monitor
 from rlpd_robot.run.trainer import Trainer
 from tests.run.point import PROBLEM
@@ -14,7 +15,8 @@ from tests.run.test_trainer import CONFIG, DEMOS, batch, trained
 from tests.wire.examples import segment
 
 
-def test_what_goes_beyond_the_paper_goes_together() -> None:
+def test_what_goes_beyond_the_paper_goes_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trainers, "clone", lambda state, demos, config: (state, {}))  # a quarter of the compiling
     beyond = {"critic": "simba", "value_bins": 11, "clone_proposals": True, "random_steps": 1, "warm_up_steps": 4}
     config = replace(CONFIG, utd=1, **beyond)
     trainer = Trainer(config, PROBLEM, DEMOS, seed=1)
