@@ -16,6 +16,7 @@ Regulariser = Literal["none", "dropout", "weight_decay"]
 Prior = Literal["symmetric", "seeded", "balanced"]
 Critic = Literal["mlp", "simba"]
 Algorithm = Literal["rlpd", "iql"]
+Precision = Literal["float32", "bfloat16"]
 
 _WHOLE_NUMBERS = (
     ("ensemble", 1),
@@ -117,6 +118,8 @@ class AgentConfig:
             (HL-Gauss, arXiv:2403.03950; 101 there); 0: one number by squared error.
         value_low, value_high: beyond the paper. Range of the categories [reward, as the learner sees it]; targets
             outside count as its nearest end. None: that of the rewards in the prior data, over 1 − γ.
+        precision: beyond the paper. In what the hidden layers' products take their factors: "float32", or "bfloat16",
+            whose sums, and all else, stay float32; for accelerators.
         reward_scale, reward_offset: beyond the paper, but for its AntMaze offset of −1. The learner sees
             scale · (reward + offset).
 
@@ -167,6 +170,7 @@ class AgentConfig:
     value_bins: int = 0
     value_low: float | None = None
     value_high: float | None = None
+    precision: str = "float32"
     reward_scale: float = 1.0
     reward_offset: float = 0.0
 
@@ -191,6 +195,7 @@ class AgentConfig:
         _require(self.regulariser in get_args(Regulariser), "regulariser", self.regulariser, _one_of(Regulariser))
         _require(self.prior in get_args(Prior), "prior", self.prior, _one_of(Prior))
         _require(self.critic in get_args(Critic), "critic", self.critic, _one_of(Critic))
+        _require(self.precision in get_args(Precision), "precision", self.precision, _one_of(Precision))
         _require(self.algorithm in get_args(Algorithm), "algorithm", self.algorithm, _one_of(Algorithm))
         self._check_critics()
         if self.algorithm == "iql":

@@ -18,18 +18,23 @@ ensemble_xavier = nn.initializers.variance_scaling(1.0, "fan_avg", "uniform", ba
 
 
 class EnsembleDense(nn.Module):
-    """E dense layers at once, as one batch of products: (E, B, I) → (E, B, width)."""
+    """E dense layers at once, as one batch of products: (E, B, I) → (E, B, width).
+
+    Attributes:
+        rounded: whether the factors are rounded, as `rounded_product` does.
+    """
 
     width: int
     kernel_init: Initialiser = ensemble_xavier
     bias_init: Initialiser = nn.initializers.zeros_init()
+    rounded: bool = False
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         E, _, inputs = x.shape
         kernel = self.param("kernel", self.kernel_init, (E, inputs, self.width))
         bias = self.param("bias", self.bias_init, (E, 1, self.width))
-        return x @ kernel + bias
+        return (rounded_product(x, kernel) if self.rounded else x @ kernel) + bias
 
 
 class EnsembleNormRelu(nn.Module):
@@ -64,6 +69,31 @@ def value_head(support: ValueSupport | None, x: jax.Array) -> jax.Array:
         return jnp.broadcast_to(starting_logits(support), shape)
 
     return EnsembleDense(support.bins, bias_init=start, name="value")(x)
+
+
+@jax.custom_vjp
+def rounded_product(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """(…, B, I) by (…, I, O) → (…, B, O), factors rounded to bfloat16, products summed in float32.
+
+    Its derivative is written out, so that the two products on the way back have such factors, too.
+    """
+    return _rounded_product(x, kernel)
+
+
+def _rounded_product(x: jax.Array, y: jax.Array) -> jax.Array:
+    return jnp.matmul(x.astype(jnp.bfloat16), y.astype(jnp.bfloat16), preferred_element_type=jnp.float32)
+
+
+def _rounded_forward(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    return _rounded_product(x, kernel), (x, kernel)
+
+
+def _rounded_backward(kept: tuple[jax.Array, jax.Array], upstream: jax.Array) -> tuple[jax.Array, jax.Array]:
+    x, kernel = kept
+    return _rounded_product(upstream, jnp.swapaxes(kernel, -1, -2)), _rounded_product(jnp.swapaxes(x, -1, -2), upstream)
+
+
+rounded_product.defvjp(_rounded_forward, _rounded_backward)
 
 
 @jax.custom_vjp

@@ -1,6 +1,6 @@
 """How an agent is laid out over the devices of a mesh: critics over its ensemble axis, minibatches over its data axis.
 
-Everything else is held by every device. XLA puts the communication in between: targets need critics of other devices,
+And how its updates are laid out in the program. Everything else is held by every device. XLA puts the communication in between: targets need critics of other devices,
 gradients are summed over parts of a minibatch.
 """
 
@@ -25,9 +25,11 @@ class Layout:
 
     Attributes:
         mesh: the devices; None: JAX's default device alone.
+        unroll: critic updates of a super-step that the compiler sees one after the other, not as a loop.
     """
 
     mesh: Mesh | None = None
+    unroll: int = 1
 
     @property
     def described(self) -> str:

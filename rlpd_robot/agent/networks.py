@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from rlpd_robot.agent.categorical import expected
 from rlpd_robot.agent.config import AgentConfig
 from rlpd_robot.agent.distributions import LOG_STD_MAX, LOG_STD_MIN
-from rlpd_robot.agent.layers import EnsembleDense, EnsembleNormRelu, value_head
+from rlpd_robot.agent.layers import EnsembleDense, EnsembleNormRelu, rounded_product, value_head
 from rlpd_robot.agent.simba import SimbaCritics
 from rlpd_robot.agent.value_support import ValueSupport
 
@@ -22,18 +22,23 @@ xavier = nn.initializers.xavier_uniform()
 
 
 class Actor(nn.Module):
-    """(…, O) → mean and log standard deviation (…, A) of the Gaussian before the tanh. No LayerNorm."""
+    """(…, O) → mean and log standard deviation (…, A) of the Gaussian before the tanh. No LayerNorm.
+
+    With `rounded`, (B, O): the hidden layers' products are `rounded_product`.
+    """
 
     action_size: int
     hidden_layers: int
     hidden_width: int
     initial_log_std: float
+    rounded: bool = False
 
     @nn.compact
     def __call__(self, observation: jax.Array) -> tuple[jax.Array, jax.Array]:
         x = observation
+        product = _rounded if self.rounded else None
         for i in range(self.hidden_layers):
-            x = nn.relu(nn.Dense(self.hidden_width, kernel_init=xavier, name=f"dense_{i}")(x))
+            x = nn.relu(nn.Dense(self.hidden_width, kernel_init=xavier, dot_general=product, name=f"dense_{i}")(x))
         mean = nn.Dense(self.action_size, kernel_init=xavier, name="mean")(x)
         # The offset sits in the bias, so that an exported policy needs no further constant.
         offset = nn.initializers.constant(self.initial_log_std)
@@ -53,13 +58,14 @@ class Critics(nn.Module):
     layer_norm: bool
     dropout_rate: float
     support: ValueSupport | None = None
+    rounded: bool = False
 
     @nn.compact
     def __call__(self, observation: jax.Array, action: jax.Array, deterministic: bool = True) -> jax.Array:
         x = jnp.concatenate([observation, action], axis=-1)
         x = jnp.broadcast_to(x, (self.ensemble, *x.shape))  # else XLA transposes the first layer's kernels
         for i in range(self.hidden_layers):
-            x = EnsembleDense(self.hidden_width, name=f"dense_{i}")(x)
+            x = EnsembleDense(self.hidden_width, rounded=self.rounded, name=f"dense_{i}")(x)
             if self.dropout_rate > 0.0:  # before LayerNorm, as in DroQ (Hiraoka et al. 2022, arXiv:2110.02034)
                 x = nn.Dropout(self.dropout_rate, deterministic=deterministic)(x)
             x = EnsembleNormRelu(name=f"norm_{i}")(x) if self.layer_norm else nn.relu(x)
@@ -68,21 +74,23 @@ class Critics(nn.Module):
 
 def make_actor(config: AgentConfig, action_size: int) -> Actor:
     """The actor of these settings."""
-    return Actor(action_size, config.hidden_layers, config.hidden_width, config.initial_log_std)
+    sizes = action_size, config.hidden_layers, config.hidden_width
+    return Actor(*sizes, config.initial_log_std, _is_rounded(config))
 
 
 def make_critics(config: AgentConfig, ensemble: int) -> Critics | SimbaCritics:
     """`ensemble` critics of these settings: all E of them, or a target subset."""
     if config.critic == "simba":
-        return SimbaCritics(ensemble, config.hidden_layers, config.hidden_width, config.support)
+        return SimbaCritics(ensemble, config.hidden_layers, config.hidden_width, config.support, _is_rounded(config))
     dropout_rate = config.dropout_rate if config.regulariser == "dropout" else 0.0
     sizes = ensemble, config.hidden_layers, config.hidden_width
-    return Critics(*sizes, config.layer_norm, dropout_rate, config.support)
+    return Critics(*sizes, config.layer_norm, dropout_rate, config.support, _is_rounded(config))
 
 
 def make_value(config: AgentConfig) -> Critics:
     """A value of observations alone: one critic of the paper's shape that is given no action."""
-    return Critics(1, config.hidden_layers, config.hidden_width, config.layer_norm, dropout_rate=0.0)
+    sizes = 1, config.hidden_layers, config.hidden_width
+    return Critics(*sizes, config.layer_norm, dropout_rate=0.0, rounded=_is_rounded(config))
 
 
 def make_density(config: AgentConfig) -> Critics:
@@ -120,3 +128,12 @@ def heads(
         {"params": critics}, observation, action, deterministic=False, rngs={"dropout": dropout_key}
     )
     return said
+
+
+def _is_rounded(config: AgentConfig) -> bool:
+    return config.precision == "bfloat16"
+
+
+def _rounded(x: jax.Array, kernel: jax.Array, *_: Any, **__: Any) -> jax.Array:
+    """As Flax wants it, who also says which axes to sum over: the last and the first."""
+    return rounded_product(x, kernel)

@@ -57,16 +57,18 @@ class SimbaCritics(nn.Module):
     blocks: int
     width: int
     support: ValueSupport | None = None
+    rounded: bool = False
 
     @nn.compact
     def __call__(self, observation: jax.Array, action: jax.Array, deterministic: bool = True) -> jax.Array:
         observation, action = (jnp.broadcast_to(x, (self.ensemble, *x.shape)) for x in (observation, action))
         x = jnp.concatenate([RunningNorm(name="observation")(observation), action], axis=-1)
-        x = EnsembleDense(self.width, name="embed")(x)
+        x = EnsembleDense(self.width, rounded=self.rounded, name="embed")(x)
         for i in range(self.blocks):
             inner = EnsembleNorm(name=f"norm_{i}")(x)
-            inner = nn.relu(EnsembleDense(EXPANSION * self.width, ensemble_he, name=f"expand_{i}")(inner))
-            x = x + EnsembleDense(self.width, ensemble_he, name=f"contract_{i}")(inner)
+            wide, narrow = f"expand_{i}", f"contract_{i}"
+            inner = EnsembleDense(EXPANSION * self.width, ensemble_he, rounded=self.rounded, name=wide)(inner)
+            x = x + EnsembleDense(self.width, ensemble_he, rounded=self.rounded, name=narrow)(nn.relu(inner))
         return value_head(self.support, EnsembleNorm(name="norm_out")(x))
 
 

@@ -146,7 +146,9 @@ def update_from_rings(
         return (layout.keep_state(state), batch), metrics | drawn_metrics
 
     empty: Any = jax.tree.map(lambda c: jnp.zeros((config.batch_size, *c.shape[1:]), c.dtype), demos.rows)
-    (state, last), metrics = jax.lax.scan(draw_and_step, (state, layout.divide(empty)), drawn, length=config.utd)
+    (state, last), metrics = jax.lax.scan(
+        draw_and_step, (state, layout.divide(empty)), drawn, length=config.utd, unroll=layout.unroll
+    )
     state, actor_metrics = actor_step(config, state, last, clone_weight, value_weight)
     return layout.keep_state(state), jax.tree.map(jnp.mean, metrics) | actor_metrics
 

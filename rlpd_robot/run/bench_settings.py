@@ -28,6 +28,8 @@ class LearnerBenchSettings:
         picture: file for the sweep's figure (PNG); none: no figure.
         save: file for the costs, to be committed; none: they are not kept.
         against: file of costs that were committed; what costs more than half as much again fails. None: nothing does.
+        compare: instead of all that, ways to compute the same updates in turn, each in a process of its own.
+        flags: of XLA, each compared as a way of its own.
     """
 
     seconds: float = 20.0
@@ -39,8 +41,12 @@ class LearnerBenchSettings:
     picture: str | None = None
     save: str | None = None
     against: str | None = None
+    compare: bool = False
+    flags: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if self.flags and not self.compare:
+            raise ConfigError("learner_bench.flags", list(self.flags), "empty, unless learner_bench.compare=true")
         if self.cores is not None and not 1 <= self.cores <= usable_cores():
             raise ConfigError("learner_bench.cores", self.cores, f"null, or between 1 and {usable_cores()}")
         if self.picture and not self.sweep:

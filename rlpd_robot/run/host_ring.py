@@ -5,6 +5,7 @@ Slots, and so minibatches, are those that `ring.draw` takes of a ring on the dev
 
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
@@ -57,7 +58,7 @@ class HostRing:
         self._config, self._capacity = config, capacity
         # Rows that have been sent to a device stay there, and with them all that is computed of them: so the agent has
         # to be placed explicitly from the start, or its second update would find it elsewhere and be compiled anew.
-        self.layout = layout if layout.mesh is not None else Layout(mesh_of(jax.devices()[:1], 1, 1))
+        self.layout = layout if layout.mesh is not None else replace(layout, mesh=mesh_of(jax.devices()[:1], 1, 1))
         self._target = self.layout.everywhere()
         self._staging = _staging(self._target)
         self._host = _host_device()

@@ -72,7 +72,7 @@ class Learner:
     def __init__(self, settings: Settings, config_text: str, stop: threading.Event) -> None:
         self._settings, self._stop, self._directory = settings, stop, settings.run.directory
         self._pulse = pulse()
-        self._layout = make_layout(settings.learner.mesh)
+        self._layout = make_layout(settings.learner.mesh, settings.learner.unroll)
         self._pulse.beat("reading demonstrations", _COMPILE_S)
         self._config_text = config_text
         store = open_demos(settings)

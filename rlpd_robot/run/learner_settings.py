@@ -58,6 +58,9 @@ class LearnerSettings:
         mesh: see `learner.mesh`.
         ring: where live transitions are held for sampling: device, host, or auto, which is host where the device has no
             room for `agent.ring_capacity`.
+        unroll: critic updates of a super-step that are compiled one after the other instead of as a loop; a divisor of
+            `agent.utd`. More compile longer, and may run faster on an accelerator; what is learned is the same within
+            rounding.
     """
 
     publish_every: int = 50
@@ -69,8 +72,10 @@ class LearnerSettings:
     compile_cache: str = "auto"
     mesh: MeshSettings = field(default_factory=MeshSettings)
     ring: str = "auto"
+    unroll: int = 1
 
     def __post_init__(self) -> None:
+        at_least("learner.unroll", self.unroll, 1)
         if self.ring not in ("auto", "device", "host"):
             raise ConfigError("learner.ring", self.ring, "auto, device or host")
         if not 0 <= self.nice <= 19:
@@ -84,3 +89,13 @@ class LearnerSettings:
             raise ConfigError("learner.diagnose_share", self.diagnose_share, "between 0 and 0.5")
         if not self.compile_cache:
             raise ConfigError("learner.compile_cache", self.compile_cache, "auto, none or a folder")
+
+    def check(self, agent: AgentConfig) -> None:
+        """Whether an agent's updates can be laid out so.
+
+        Raises:
+            ConfigError: they cannot.
+        """
+        if agent.utd % self.unroll:
+            raise ConfigError("learner.unroll", self.unroll, f"a divisor of agent.utd, which is {agent.utd}")
+        self.mesh.check(agent)

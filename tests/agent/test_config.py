@@ -113,6 +113,10 @@ def test_defaults_are_the_papers_for_adroit() -> None:
             "Setting 'agent.regulariser' must be 'none' or 'weight_decay' where agent.critic is 'simba'. Received"
             " 'dropout'.",
         ),
+        (
+            {"precision": "float16"},
+            "Setting 'agent.precision' must be one of 'float32', 'bfloat16'. Received 'float16'.",
+        ),
         ({"value_bins": 10}, "Setting 'agent.value_bins' must be 0, or a whole number of at least 11. Received 10."),
         (
             {"value_low": 2.0, "value_high": 2.0},
@@ -159,6 +163,7 @@ def test_the_numbers_above_are_all_of_them() -> None:
         "clone_proposals",
         "clone_acts",
         "algorithm",
+        "precision",
     }
 
 

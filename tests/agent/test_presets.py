@@ -38,7 +38,7 @@ OFF |= {
     "critic": "mlp",
     "value_bins": 0,
 }
-OFF |= {"chunk": 1, "n_step": 1, "conservative_weight": 0.0}
+OFF |= {"chunk": 1, "n_step": 1, "conservative_weight": 0.0, "precision": "float32"}
 PAPER = {
     "adroit": {"target_subset": 2, "entropy_backup": False, "hidden_layers": 3, "reward_offset": 0.0},
     "antmaze": {"target_subset": 1, "entropy_backup": False, "hidden_layers": 3, "reward_offset": -1.0},

@@ -11,7 +11,7 @@ import pytest
 
 from rlpd_robot.agent.config import AgentConfig
 from rlpd_robot.agent.export import export_actor
-from rlpd_robot.agent.layout import ONE_DEVICE
+from rlpd_robot.agent.layout import ONE_DEVICE, Layout
 from rlpd_robot.agent.ring import Ring, add, make_ring
 from rlpd_robot.agent.state import AgentState, init_state
 from rlpd_robot.agent.update import CLONE_STEPS, clone, critic_step, update_from_rings
@@ -54,6 +54,17 @@ def test_one_compilation_however_often_and_with_whatever_data() -> None:
     assert update_from_rings._cache_size() == compiled
     assert all(np.isfinite(float(value)) for value in metrics.values())
     assert int(state.actor_updates) == 31
+
+
+def test_updates_are_unrolled_as_the_layout_says() -> None:
+    demos, live = filled_ring(random_batch(1, 9)), filled_ring(random_batch(2, 9), capacity=20)
+
+    def program(layout: Layout) -> str:
+        words = make_state(PLAIN), demos, live, np.float32(0.0), PLAIN, PLAIN.demo_rows, ONE, layout
+        return str(jax.make_jaxpr(update_from_rings, static_argnums=(4, 5, 7))(*words))
+
+    assert "unroll=3" not in program(ONE_DEVICE)
+    assert "unroll=3" in program(Layout(unroll=3))
 
 
 def test_the_state_is_donated_and_the_rings_are_not() -> None:

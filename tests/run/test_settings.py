@@ -64,6 +64,11 @@ def test_a_mesh_that_does_not_divide_the_agent_is_refused(tmp_path: Path, key: s
         settings(tmp_path, agent=AgentConfig(), learner=learner)
 
 
+def test_updates_that_cannot_be_unrolled_so_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"'learner.unroll' must be a divisor of agent.utd, which is 20. Received 3"):
+        settings(tmp_path, agent=AgentConfig(), learner=LearnerSettings(unroll=3))
+
+
 def test_the_sentence_is_whole() -> None:
     with pytest.raises(ConfigError) as info:
         EvalSettings(episodes=0)

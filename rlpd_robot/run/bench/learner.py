@@ -15,6 +15,7 @@ from rlpd_robot.agent.config import AgentConfig
 from rlpd_robot.errors import ConfigError
 from rlpd_robot.files import replace_file
 from rlpd_robot.run.bench import learner_guard as guard
+from rlpd_robot.run.bench import learner_variants as variants
 from rlpd_robot.run.bench.first_update import first_update_s
 from rlpd_robot.run.bench.learner_costs import costs
 from rlpd_robot.run.bench.learner_speed import full_trainer, report_of, speeds
@@ -51,7 +52,10 @@ def run_bench(settings: Settings, words: Sequence[str], build: Build) -> dict[st
     load_before = os.getloadavg()[0]
     if bench.cores:  # before JAX counts them
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-bench.cores :])
-    layout = make_layout(settings.learner.mesh)
+    if bench.compare:  # before this process takes a device
+        compared = variants.compare(config, settings.learner, bench)
+        return {**compared, "cores": usable_cores() or os.cpu_count(), "load_before": load_before, "passed": True}
+    layout = make_layout(settings.learner.mesh, settings.learner.unroll)
     trainer = full_trainer(config, bench.demo_rows, bench.ring_rows, layout, settings.learner.ring)
     (speed,) = speeds([trainer], bench.seconds)
     report = {**report_of(trainer, speed, bench.demo_rows), "costs": costs(trainer, bench.seconds / 2)}
@@ -82,6 +86,9 @@ def run_bench(settings: Settings, words: Sequence[str], build: Build) -> dict[st
 
 def table(report: Mapping[str, Any]) -> str:
     """The report for people."""
+    if "variants" in report:
+        on = f"platform={report['platform']} cores={report['cores']} load before={report['load_before']:.1f}"
+        return f"{variants.table(report)}\n\n{on}"
     lines = [
         f"critic updates/s      {report['critic_updates_per_s']:10.1f}",
         f"transitions/s         {report['env_steps_per_s']:10.2f}   at UTD {report['utd']}",

@@ -59,10 +59,10 @@ def full_trainer(
     return trainer
 
 
-def speeds(trainers: Sequence[Trainer], seconds: float) -> list[Speed]:
+def speeds(trainers: Sequence[Trainer], seconds: float, rounds: int = ROUNDS) -> list[Speed]:
     """How fast each of them learns within so many seconds; all take turns, so that all see the same machine."""
     fresh = next(made_up_rows(trainers[0].problem.observation_size, trainers[0].problem.action_size, 1, 1))
-    turns = [[_turn(trainer, fresh, seconds / ROUNDS) for trainer in trainers] for _ in range(ROUNDS)]
+    turns = [[_turn(trainer, fresh, seconds / rounds) for trainer in trainers] for _ in range(rounds)]
     columns = ([turn[i] for turn in turns] for i in range(len(trainers)))
     return [Speed(*(float(np.median(values)) for values in zip(*column, strict=True))) for column in columns]
 

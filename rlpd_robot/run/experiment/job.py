@@ -69,7 +69,7 @@ class _Learning:
             store.check(problem)
         demos = None if store is None else store.transitions()
         self._job, self._stop, self._enough = job, stop, threading.Event()
-        layout = make_layout(settings.learner.mesh)
+        layout = make_layout(settings.learner.mesh, settings.learner.unroll)
         agent = with_value_range(settings.agent, demos)
         prior = demos if store is None or agent.chunk == agent.n_step == 1 else _chunked(agent, store)
         self._trainer = Trainer(agent, problem, prior, settings.run.seed, layout, settings.learner.ring)

@@ -1,3 +1,7 @@
+import json
+import sys
+from dataclasses import asdict
+
 import jax
 import numpy as np
 import pytest
@@ -5,6 +9,7 @@ import pytest
 from rlpd_robot.agent.config import AgentConfig
 from rlpd_robot.errors import ConfigError, DataError
 from rlpd_robot.run.bench import learner_guard as guard
+from rlpd_robot.run.bench import learner_variants
 from rlpd_robot.run.bench.learner import run_bench, table
 from rlpd_robot.run.bench.learner_parts import made_up_rows, update_flops
 from rlpd_robot.run.bench.learner_sweeps import sweeps_png
@@ -52,6 +57,16 @@ def test_the_report_is_complete_and_its_figures_agree(tmp_path):
     assert "first update                 3.0 s cold, 1.0 s with a compile cache" in text
     assert "width         64:        9.0 critic updates/s, 0.50" in text
     assert sweeps_png(sweeps).startswith(b"\x89PNG")
+
+
+def test_the_process_of_a_variant_answers_each_line(monkeypatch, capsys):
+    spec = {"agent": asdict(SMALL), "mesh": {}, "learner": {"ring": "device", "unroll": 1}}
+    monkeypatch.setattr(sys, "stdin", ["0.05\n", "0.05\n"])
+    learner_variants.main(json.dumps({**spec, "demo_rows": 100, "ring_rows": 1000}))
+    first, *turns = map(json.loads, capsys.readouterr().out.splitlines())
+    assert first["platform"] == jax.default_backend()
+    assert len(turns) == 2
+    assert all(turn["critic_updates_per_s"] > 0 and turn["fraction"] > 0 for turn in turns)
 
 
 REPORT = {"fraction": 0.5, "costs": {"targets": 0.8, "a policy": 0.1}, "device": "cpu", "cores": 2}
