@@ -1,11 +1,12 @@
 """How an agent is laid out over the devices of a mesh: critics over its ensemble axis, minibatches over its data axis.
 
-And how its updates are laid out in the program. Everything else is held by every device. XLA puts the communication in between: targets need critics of other devices,
-gradients are summed over parts of a minibatch.
+And how its updates are laid out in the program. Everything else is held by every device. XLA puts the communication in
+between: targets need critics of other devices, gradients are summed over parts of a minibatch.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import jax
@@ -61,11 +62,20 @@ class Layout:
         divided: Batch = jax.lax.with_sharding_constraint(batch, self._sharding(DATA))  # type: ignore[no-untyped-call]
         return divided
 
+    @property
+    def spans(self) -> bool:
+        """Whether some of the devices are another process's."""
+        return self.mesh is not None and self.mesh.is_multi_process
+
     def place_state(self, state: AgentState) -> AgentState:
         """Outside: move a state to where it belongs."""
         if self.mesh is None:
             return state
-        placed: AgentState = jax.device_put(state, self.state(state))
+        if self.spans:
+            words = state._replace(key=jax.random.key_data(state.key))
+            placed: AgentState = jax.tree.map(_spread, words, self.state(words))
+            return placed._replace(key=jax.random.wrap_key_data(placed.key))
+        placed = jax.device_put(state, self.state(state))
         return placed
 
     def everywhere(self) -> NamedSharding:
@@ -74,7 +84,13 @@ class Layout:
 
     def place(self, tree: Any) -> Any:
         """Outside: put arrays where every device holds them."""
+        if self.spans:
+            return jax.tree.map(lambda leaf: _spread(leaf, self._sharding()), tree)
         return jax.device_put(tree, None if self.mesh is None else self._sharding())
+
+    def gathered(self, tree: Any) -> Any:
+        """Outside: the same arrays, as this process can read them whole; all processes of the mesh have to ask."""
+        return local(_gathering(self._sharding())(tree)) if self.spans else tree
 
     def _sharding(self, *axes: str) -> NamedSharding:
         assert self.mesh is not None
@@ -82,6 +98,22 @@ class Layout:
 
     def _by_member(self, leaf: Any) -> NamedSharding:
         return self._sharding(ENSEMBLE) if leaf.ndim else self._sharding()
+
+
+def local(tree: Any) -> Any:
+    """Of arrays that every device holds, this process's own: what is done with them is done here alone."""
+    return jax.tree.map(lambda leaf: leaf if leaf.is_fully_addressable else leaf.addressable_data(0), tree)
+
+
+@cache
+def _gathering(sharding: NamedSharding) -> Callable[[Any], Any]:
+    return jax.jit(lambda tree: tree, out_shardings=sharding)
+
+
+def _spread(leaf: Any, sharding: NamedSharding) -> jax.Array:
+    """The same array, which every process has, over devices of all of them; they need not wait for each other."""
+    whole = np.asarray(leaf)
+    return jax.make_array_from_callback(whole.shape, sharding, lambda part: whole[part])
 
 
 ONE_DEVICE = Layout()

@@ -60,7 +60,7 @@ class HostRing:
         # to be placed explicitly from the start, or its second update would find it elsewhere and be compiled anew.
         self.layout = layout if layout.mesh is not None else replace(layout, mesh=mesh_of(jax.devices()[:1], 1, 1))
         self._target = self.layout.everywhere()
-        self._staging = _staging(self._target)
+        self._staging = None if self.layout.spans else _staging(self._target)
         self._host = _host_device()
         self._key: jax.Array | None = None  # of the next super-step, on the host
         self._ahead: Future[_Fetched] | None = None
@@ -141,7 +141,7 @@ class HostRing:
         rows = Batch(*(column[place] for column in self.rows))
         if self._staging is not None:
             rows = jax.device_put(rows, self._staging)
-        return _Fetched(jax.device_put(rows, self._target), demo_rows, after)
+        return _Fetched(self.layout.place(rows), demo_rows, after)
 
 
 def _staging(target: NamedSharding) -> NamedSharding | None:
@@ -154,6 +154,6 @@ def _staging(target: NamedSharding) -> NamedSharding | None:
 def _host_device() -> jax.Device:
     """Where slots are drawn: a busy accelerator would answer only after the super-step that it works on."""
     try:
-        return jax.devices("cpu")[0]
+        return jax.local_devices(backend="cpu")[0]
     except RuntimeError:  # JAX was told to have no other platform
-        return jax.devices()[0]
+        return jax.local_devices()[0]

@@ -19,6 +19,8 @@ from rlpd_robot.run.course import Course
 from rlpd_robot.run.devices import make_layout
 from rlpd_robot.run.diagnostics.monitor import Monitor
 from rlpd_robot.run.directory import make_directory, refuse_existing
+from rlpd_robot.run.hosts import Hosts, join
+from rlpd_robot.run.learner_follower import follow_learner, make_trainer
 from rlpd_robot.run.learner_record import LearnerRecord
 from rlpd_robot.run.live_store import LiveStore
 from rlpd_robot.run.metrics import MetricsWriter, Severity, elapsed_s
@@ -52,7 +54,12 @@ def run_learner(settings: Settings, config_text: str, stop: threading.Event) -> 
     settings.agent.check_robot()
     go_last(settings.learner.nice)
     use_compile_cache(settings.learner.compile_cache)
-    learner = Learner(settings, config_text, stop)
+    pulse().beat("waiting for the other processes", settings.learner.mesh.wait_s + _DISK_S)
+    hosts = join(settings.learner.mesh)
+    if hosts is not None and hosts.index:
+        follow_learner(settings, hosts)
+        return 0
+    learner = Learner(settings, config_text, stop, hosts)
     try:
         learner.run()
     finally:
@@ -69,8 +76,8 @@ class Learner:
         RlpdRobotError: demonstrations or addresses cannot be used; nothing has been written.
     """
 
-    def __init__(self, settings: Settings, config_text: str, stop: threading.Event) -> None:
-        self._settings, self._stop, self._directory = settings, stop, settings.run.directory
+    def __init__(self, settings: Settings, config_text: str, stop: threading.Event, hosts: Hosts | None = None) -> None:
+        self._settings, self._stop, self._directory, self._hosts = settings, stop, settings.run.directory, hosts
         self._pulse = pulse()
         self._layout = make_layout(settings.learner.mesh, settings.learner.unroll)
         self._pulse.beat("reading demonstrations", _COMPILE_S)
@@ -212,8 +219,9 @@ class Learner:
         run = self._settings.run
         writer = self._resources.enter_context(StoreWriter(self._directory / LIVE, problem))
         self._live = LiveStore(writer, writer.next_sequences, self._on_episode)
-        trainer = Trainer(
-            self._settings.agent, problem, self._demos, run.seed, self._layout, self._settings.learner.ring
+        learner = self._settings.learner
+        trainer = make_trainer(
+            self._hosts, self._settings.agent, problem, self._demos, run.seed, self._layout, learner.ring
         )
         self._resources.callback(trainer.close)
         say(f"{trainer.ring_place}; learns on {self._layout.described}")

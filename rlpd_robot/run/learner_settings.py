@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from rlpd_robot.agent.config import AgentConfig
 from rlpd_robot.errors import ConfigError
 from rlpd_robot.run.bounds import at_least
+from rlpd_robot.wire.settings import is_local
 
 
 @dataclass(frozen=True)
@@ -14,26 +15,62 @@ class MeshSettings:
     Attributes:
         ensemble: devices among which the critics are divided; a divisor of `agent.ensemble`.
         data: devices among which each minibatch is divided; a divisor of `agent.batch_size`.
+        processes: learners that are one, each with as many of the devices; on several machines, one each. The first
+            one alone talks to actors, commits and publishes.
+        process: which of them this is, from 0 on.
+        coordinator: host and port at which process 0 listens for the others, such as 10.0.0.5:5570.
+        wait_s: longest time for the others to come, and to take their orders [s].
     """
 
     ensemble: int = 1
     data: int = 1
+    processes: int = 1
+    process: int = 0
+    coordinator: str | None = None
+    wait_s: float = 120.0
 
     def __post_init__(self) -> None:
-        at_least("learner.mesh.ensemble", self.ensemble, 1)
-        at_least("learner.mesh.data", self.data, 1)
+        for key in ("ensemble", "data", "processes"):
+            at_least(f"learner.mesh.{key}", getattr(self, key), 1)
+        if not 0 <= self.process < self.processes:
+            expected = f"between 0 and {self.processes - 1}, for learner.mesh.processes={self.processes}"
+            raise ConfigError("learner.mesh.process", self.process, expected)
+        if not 1 <= self.wait_s <= 3600:
+            raise ConfigError("learner.mesh.wait_s", self.wait_s, "between 1 and 3600")
+        if self.processes > 1:
+            host, _, port = (self.coordinator or "").rpartition(":")
+            if not host or not port.isdigit() or not 0 < int(port) < 1 << 16:
+                expected = "host and port of process 0, such as 10.0.0.5:5570, with several learner.mesh.processes"
+                raise ConfigError("learner.mesh.coordinator", self.coordinator, expected)
+        if self.devices % self.processes:
+            expected = f"a divisor of its devices, {self.ensemble} x {self.data}"
+            raise ConfigError("learner.mesh.processes", self.processes, expected)
 
     @property
     def devices(self) -> int:
         """How many there must be."""
         return self.ensemble * self.data
 
-    def check(self, agent: AgentConfig) -> None:
-        """Whether critics and minibatches can be divided so.
+    def check(self, agent: AgentConfig, insecure: bool, demos: str | None) -> None:
+        """Whether critics and minibatches can be divided so, and whether processes may meet there.
+
+        Args:
+            agent: its sizes.
+            insecure: whether a person allowed plain links beyond this machine.
+            demos: where the prior data are.
 
         Raises:
             ConfigError: they cannot.
         """
+        if self.processes > 1:
+            assert self.coordinator is not None
+            if not insecure and not is_local(f"tcp://{self.coordinator}"):
+                expected = "a loopback address, or one with link.insecure=true: whoever reaches it can take part, and "
+                expected += "nothing between the processes is encrypted"
+                raise ConfigError("learner.mesh.coordinator", self.coordinator, expected)
+            if demos is None:
+                expected = "a demonstration store, which tells all learner.mesh.processes what robot and task there are"
+                raise ConfigError("run.demos", None, expected)
         for key, parts, whole in (("ensemble", self.ensemble, "ensemble"), ("data", self.data, "batch_size")):
             size = getattr(agent, whole)
             if size % parts:
@@ -90,12 +127,8 @@ class LearnerSettings:
         if not self.compile_cache:
             raise ConfigError("learner.compile_cache", self.compile_cache, "auto, none or a folder")
 
-    def check(self, agent: AgentConfig) -> None:
-        """Whether an agent's updates can be laid out so.
-
-        Raises:
-            ConfigError: they cannot.
-        """
+    def check(self, agent: AgentConfig, insecure: bool, demos: str | None) -> None:
+        """Whether an agent's updates can be laid out so. Arguments and errors as of `MeshSettings.check`."""
         if agent.utd % self.unroll:
             raise ConfigError("learner.unroll", self.unroll, f"a divisor of agent.utd, which is {agent.utd}")
-        self.mesh.check(agent)
+        self.mesh.check(agent, insecure, demos)

@@ -281,7 +281,7 @@ class Settings:
             if address.startswith("tcp://") and address.rpartition(":")[2] in ("*", "0"):
                 raise ConfigError(f"link.{key}", address, "an address with a port that the other side can know")
             self.security.check(f"link.{key}", address)
-        self.learner.check(self.agent)
+        self.learner.check(self.agent, self.link.insecure, self.run.demos)
 
     @property
     def security(self) -> Security:

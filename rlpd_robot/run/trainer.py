@@ -11,7 +11,7 @@ import numpy as np
 
 from rlpd_robot.agent.config import AgentConfig
 from rlpd_robot.agent.export import export_actor
-from rlpd_robot.agent.layout import ONE_DEVICE, Layout
+from rlpd_robot.agent.layout import ONE_DEVICE, Layout, local
 from rlpd_robot.agent.networks import Params
 from rlpd_robot.agent.ring import add, make_ring
 from rlpd_robot.agent.state import AgentState, init_state
@@ -19,6 +19,7 @@ from rlpd_robot.agent.update import CLONE_STEPS, average, clone, update_from_rin
 from rlpd_robot.data.digest import rows_digest
 from rlpd_robot.errors import ConfigError, DataError
 from rlpd_robot.run.budget import UpdateBudget
+from rlpd_robot.run.latest_metrics import LatestMetrics
 from rlpd_robot.run.live_ring import make_live_ring
 from rlpd_robot.run.value_range import with_value_range
 from rlpd_robot.spec import ProblemSpec
@@ -81,7 +82,7 @@ class Trainer:
         self.budget = UpdateBudget(config.utd, free=config.free_steps)
         self.compiles = CompileCounter()
         self.demo_rows = 0 if demos is None else len(demos.reward)
-        self._metrics: dict[str, jax.Array] = {}
+        self._metrics = LatestMetrics()
         self._offline, self._online = config, replace(config, conservative_weight=0.0)
         self.actor_size = problem.action_size * config.chunk
         o, a = problem.observation_size, self.actor_size
@@ -107,12 +108,14 @@ class Trainer:
         self._live.add(jax.tree.map(lambda c: np.zeros((0, *c.shape[1:]), np.float32), self._demos.rows))
         spare = _copied(self.state)
         if from_demos and self.config.clone_updates:
-            spare, _ = clone(spare, self._demos, self.config)
+            spare, metrics = clone(spare, self._demos, self.config)
+            LatestMetrics().offer(metrics)
         wanted = {(self._online, self.config.demo_rows)}
         if from_demos and self.config.pretrain_updates:
             wanted.add((self._offline, self.config.batch_size))
         for config, demo_rows in wanted:
-            spare, _ = self._updated(spare, config, demo_rows)
+            spare, metrics = self._updated(spare, config, demo_rows)
+            LatestMetrics().offer(metrics)
         _wait_for(average(_copied(self._actor_average), spare.actor, self._average_share))
         self.export_state()
         self._live.forget()
@@ -122,7 +125,8 @@ class Trainer:
         """Clone the actor and pre-train offline, as far as the settings ask for it."""
         rounds = -(-self.config.clone_updates // CLONE_STEPS)
         for i in range(rounds):
-            self.state, self._metrics = clone(self.state, self._demos, self.config)
+            self.state, metrics = clone(self.state, self._demos, self.config)
+            self._metrics.offer(metrics)
             if i % 5 == 0:
                 _wait_for(self.state.actor)
                 if not progress(i / rounds):
@@ -162,12 +166,13 @@ class Trainer:
         self.budget.spend()
 
     def metrics(self) -> dict[str, float]:
-        """The last super-step's metrics; the only transfer from the device besides policies."""
-        return {name: float(value) for name, value in jax.device_get(self._metrics).items()}
+        """Of one of the last ten super-steps; the only transfer from the device besides policies and checkpoints."""
+        return self._metrics.read()
 
     def weights(self) -> tuple[Any, Any]:
         """Parameters of the actor and of the critics, by layer, as NumPy arrays; valid until the next super-step."""
-        actor, critics = jax.device_get((self.state.actor, self.state.critics))
+        networks = self.state.actor, self.state.critics
+        actor, critics = jax.device_get(self._layout.gathered(networks))
         return actor, critics
 
     def snapshot(self, version: int, final: bool = False) -> PolicySnapshot:
@@ -177,11 +182,11 @@ class Trainer:
             version: of the publication.
             final: what is evaluated is the network, also after a run that ended within its random steps.
         """
-        return self._snapshot(version, self._actor_average, final)()
+        return self._snapshot(version, local(self._actor_average), final)()
 
     def begin_snapshot(self, version: int) -> Callable[[], PolicySnapshot]:
         """The same, on its way while the device goes on; what is returned waits for it."""
-        leaving = _copied(self._actor_average)  # the next super-step writes into the original
+        leaving = _copied(local(self._actor_average))  # the next super-step writes into the original
         for leaf in jax.tree.leaves(leaving):
             leaf.copy_to_host_async()
         return self._snapshot(version, leaving)
@@ -204,7 +209,8 @@ class Trainer:
         Learning may go on; whoever writes them down, in a thread, waits for them by `numpy.asarray`.
         """
         # Copies, since the next super-step writes into the originals.
-        leaves = jax.tree_util.tree_leaves_with_path(_portable(self.state, self._actor_average))
+        portable = self._layout.gathered(_portable(self.state, self._actor_average))
+        leaves = jax.tree_util.tree_leaves_with_path(portable)
         for _, leaf in leaves:
             leaf.copy_to_host_async()
         return {jax.tree_util.keystr(path): leaf for path, leaf in leaves}
@@ -215,22 +221,33 @@ class Trainer:
         Raises:
             DataError: an array is missing or of another shape; nothing has changed.
         """
-        leaves, structure = jax.tree_util.tree_flatten_with_path(
-            jax.eval_shape(_portable, self.state, self._actor_average)
-        )
-        restored = []
-        for path, leaf in leaves:
-            name = jax.tree_util.keystr(path)
-            array = arrays.get(name)
-            if array is None or array.shape != leaf.shape or array.dtype != leaf.dtype:
-                found = "missing" if array is None else f"{array.shape} {array.dtype}"
-                raise DataError("Checkpoint", f"{name} is {found}", f"{leaf.shape} {leaf.dtype}")
-            restored.append(jax.device_put(array))
+        self.check(arrays)
+        leaves, structure = jax.tree_util.tree_flatten_with_path(self._shapes())
+        restored = [jax.device_put(arrays[jax.tree_util.keystr(path)]) for path, _ in leaves]
         state, running = jax.tree_util.tree_unflatten(structure, restored)
         self.state = self._layout.place_state(state._replace(key=jax.random.wrap_key_data(state.key)))
         self._actor_average = self._layout.place(running)
         self._live.forget()
         self.budget.received, self.budget.updates = received, critic_updates
+
+    def check(self, arrays: Mapping[str, Any]) -> None:
+        """Whether these are an agent's of this kind.
+
+        Raises:
+            DataError: an array is missing or of another shape.
+        """
+        for name, leaf in self.shapes().items():
+            array = arrays.get(name)
+            if array is None or array.shape != leaf.shape or array.dtype != leaf.dtype:
+                found = "missing" if array is None else f"{array.shape} {array.dtype}"
+                raise DataError("Checkpoint", f"{name} is {found}", f"{leaf.shape} {leaf.dtype}")
+
+    def shapes(self) -> dict[str, jax.ShapeDtypeStruct]:
+        """Of what `export_state` gives, shape and dtype of each array."""
+        return {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(self._shapes())}
+
+    def _shapes(self) -> Any:
+        return jax.eval_shape(_portable, self.state, self._actor_average)
 
     @property
     def ring_rows(self) -> int:
@@ -258,7 +275,8 @@ class Trainer:
         self._live.close()
 
     def _update(self, config: AgentConfig, demo_rows: int) -> None:
-        self.state, self._metrics = self._updated(self.state, config, demo_rows)
+        self.state, metrics = self._updated(self.state, config, demo_rows)
+        self._metrics.offer(metrics)
 
     def _updated(
         self, state: AgentState, config: AgentConfig, demo_rows: int

@@ -64,6 +64,16 @@ def test_a_mesh_that_does_not_divide_the_agent_is_refused(tmp_path: Path, key: s
         settings(tmp_path, agent=AgentConfig(), learner=learner)
 
 
+def test_processes_of_one_learner_meet_beyond_this_machine_on_a_persons_word_alone(tmp_path: Path) -> None:
+    learner = LearnerSettings(mesh=MeshSettings(2, 1, processes=2, coordinator="10.0.0.5:5570"))
+    demos = RunSettings(name="point", root=str(tmp_path), demos="demos.zarr")
+    settings(tmp_path, learner=learner, run=demos, link=LinkSettings(insecure=True))
+    with pytest.raises(ConfigError, match=r"'learner\.mesh\.coordinator' must be a loopback address, or one with link"):
+        settings(tmp_path, learner=learner, run=demos)
+    with pytest.raises(ConfigError, match=r"'run\.demos'"):
+        settings(tmp_path, learner=learner, link=LinkSettings(insecure=True))
+
+
 def test_updates_that_cannot_be_unrolled_so_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"'learner.unroll' must be a divisor of agent.utd, which is 20. Received 3"):
         settings(tmp_path, agent=AgentConfig(), learner=LearnerSettings(unroll=3))

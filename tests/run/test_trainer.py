@@ -17,6 +17,7 @@ from rlpd_robot.run.diagnostics.monitor import Monitor
 from rlpd_robot.run.live_ring import holds_on_device
 from rlpd_robot.run.trainer import Trainer
 from rlpd_robot.types import Batch, PolicySnapshot
+from tests.integration.running import free_ports
 from tests.run.point import PROBLEM
 from tests.wire.examples import segment
 
@@ -172,25 +173,37 @@ def test_a_ring_that_was_to_be_on_a_device_without_room_is_refused() -> None:
         holds_on_device("device", 100, 120, "7 transitions (0.00 GB)")
 
 
-def test_one_device_and_a_mesh_learn_the_same() -> None:
-    flags = "--xla_force_host_platform_device_count=4 --xla_backend_optimization_level=0"
+def test_one_device_and_a_mesh_of_two_processes_learn_the_same() -> None:
+    flags = "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0"
     environment = {**os.environ, "XLA_FLAGS": f"{flags} --xla_cpu_use_fusion_emitters=false"}
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.run.mesh_process"],
-        env=environment, cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=240, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-2000:]
-    found = json.loads(done.stdout)
+    coordinator = f"127.0.0.1:{free_ports(1)[0]}"
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-m", "tests.run.mesh_process", str(i), coordinator],
+            env=environment, cwd=Path(__file__).parents[2], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )
+        for i in range(2)
+    ]  # fmt: skip
+    try:
+        told = [process.communicate(timeout=240) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    for process, (_, errors) in zip(processes, told, strict=True):
+        assert process.returncode == 0, errors[-3000:]
+    found = json.loads(told[0][0].splitlines()[-1])  # after what the library that joins them has to say
     assert found["there"] == 4
     assert found["critics"] == ["P('ensemble',)", 4]
     assert found["actor"] == [True, 4]
     assert found["compiled"] == 0
     assert found["largest"] < 1e-5
+    assert found["policy"] < 1e-5
+    assert found["metrics"] == []
     assert found["same_ring"]
     assert found["restored"]
     assert found["refused"] == (
-        "Setting 'learner.mesh' must be within the devices that JAX finds on this machine, 4 (cpu). "
-        "Received '8 x 1 devices'."
+        "Setting 'learner.mesh' must be within the devices that JAX finds in process 0 of 2, 2 (cpu). "
+        "Received '8 x 2 devices'."
     )
 
 
