@@ -10,7 +10,7 @@ import numpy as np
 from rlpd_robot.agent.config import AgentConfig
 from rlpd_robot.agent.networks import Params
 from rlpd_robot.agent.ring import Ring, add, make_ring
-from rlpd_robot.agent.state import AgentState, init_state
+from rlpd_robot.agent.state import AgentState, fresh_state
 from rlpd_robot.types import Batch
 from tests.agent import reference as ref
 
@@ -28,7 +28,7 @@ def make_state(config: AgentConfig, seed: int = 0, dtype: Any = np.float32, clip
 
     `clipped` pushes the first action's log standard deviation about its upper limit, so that some rows are clipped.
     """
-    shapes = jax.eval_shape(partial(init_state, config, OBS, ACT, seed))
+    shapes = jax.eval_shape(partial(fresh_state, config, OBS, ACT, seed))
     rng = np.random.default_rng(seed)
 
     def draw(leaf: Any) -> Any:

@@ -6,7 +6,7 @@ import pytest
 
 from rlpd_robot.agent.config import AgentConfig
 from rlpd_robot.agent.networks import act, evaluate
-from rlpd_robot.agent.state import init_state
+from rlpd_robot.agent.state import fresh_state, init_state
 from tests.agent.support import ACT, OBS, make_state, random_batch, same, tiny
 
 KEY = jax.random.key(0)
@@ -41,7 +41,7 @@ def test_an_agent_starts_as_the_authors_code_does() -> None:
 
 
 def test_the_networks_have_the_papers_size() -> None:
-    shapes = jax.eval_shape(lambda: init_state(AgentConfig(), 45, 24, seed=0))
+    shapes = jax.eval_shape(lambda: fresh_state(AgentConfig(), 45, 24, seed=0))
 
     def size(tree: Any) -> int:
         return sum(leaf.size for leaf in jax.tree.leaves(tree))
