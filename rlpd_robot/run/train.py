@@ -10,7 +10,7 @@ from typing import Any
 from rlpd_robot.errors import ChildError, RlpdRobotError
 from rlpd_robot.policy.snapshot_file import load_snapshot
 from rlpd_robot.robot.task import Task
-from rlpd_robot.run.arm_key import restore_terminal
+from rlpd_robot.robot.teleop.terminal import restore_terminal
 from rlpd_robot.run.directory import make_directory
 from rlpd_robot.run.evaluate import POLICY, RESULT, Build, Evaluation, film, sentence
 from rlpd_robot.run.learner_status import is_finished
