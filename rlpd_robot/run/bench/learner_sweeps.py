@@ -73,9 +73,16 @@ def sweeps_png(sweeps: Sweeps) -> bytes:
         rates = [point["critic_updates_per_s"] for point in points.values()]
         axes.plot(values, rates, marker="o", color=LIGHT.main)
         for value, point in zip(values, points.values(), strict=True):
-            axes.annotate(f"{point['fraction']:.2f}", (value, point["critic_updates_per_s"]), color=LIGHT.text)
+            above, label = (0, 7), f"{point['fraction']:.2f}"
+            at = value, point["critic_updates_per_s"]
+            axes.annotate(label, at, above, textcoords="offset points", ha="center", color=LIGHT.text)
         axes.set_xscale("log")
-        axes.set_ylim(bottom=0)
+        axes.minorticks_off()
+        axes.set_xticks(values, [f"{value:,}" for value in values])
+        axes.margins(x=0.1)
+        axes.set_ylim(0, 1.2 * max(rates))
+    legend = "at each point: its fraction of the bare products' speed"
+    figure.axes[0].text(0.03, 0.06, legend, transform=figure.axes[0].transAxes, color=LIGHT.text)
     return to_png(figure, dpi=120)
 
 
