@@ -112,6 +112,8 @@ class Monitor:
             ratio = self._config.demo_rows / self._config.batch_size
             if self._config.prior == "seeded":
                 ratio = self._demo_rows / (self._demo_rows + self._live_rows)
+            elif self._config.prior == "balanced":
+                ratio = 0.5  # about; it is drawn by chance
             figures["demo_reward_share"] = (self._demo_mean - self._low) / width
             figures["reward_share"] += ratio * (figures["demo_reward_share"] - figures["live_reward_share"])
         return figures

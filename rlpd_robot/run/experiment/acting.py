@@ -25,7 +25,6 @@ class Acting:
 
     Attributes:
         version: of the newest policy.
-        clone_share: of the decisions so far, those in which the clone's was better.
     """
 
     def __init__(self, trainer: Trainer, rng: np.random.Generator) -> None:
@@ -52,10 +51,13 @@ class Acting:
         """An episode begins: what is left of a chunk belongs to the one before."""
         self._plan = []
 
-    @property
-    def clone_share(self) -> float:
-        """See above; 0 where nothing was decided."""
-        return self._cloned / max(1, self._decisions)
+    def figures(self) -> dict[str, float]:
+        """Since the last call: of the decisions between actor and clone, the share that was the clone's."""
+        if not self._decisions:
+            return {}
+        share = self._cloned / self._decisions
+        self._decisions = self._cloned = 0
+        return {"clone_share": share}
 
     def act(self, observation: NDArray[np.float32], explore: bool) -> NDArray[np.float32]:
         """See `Policy.act`."""

@@ -131,7 +131,8 @@ class _Learning:
         study = self._job.settings.study
         if self._practice.received < self._at.due:
             return
-        self._book.note(self._at.due, self._examine(self._at.due, study.eval_episodes))
+        evaluation = self._examine(self._at.due, study.eval_episodes)
+        self._book.note(self._at.due, evaluation, self._practice.policy.figures())
         self._at = replace(self._at, due=self._at.due + study.eval_every)
         self._at.save(self._job.directory, self._job.fingerprint, self._trainer, self._practice.rows)
 
@@ -161,8 +162,8 @@ class _Book:
             self._file.append(row)
         self._start_s = time.monotonic() - (before[-1]["wall_s"] if before else 0.0)
 
-    def note(self, at: int, evaluation: Evaluation) -> dict[str, Any]:
-        """One evaluation, `at` transitions; what was found is returned."""
+    def note(self, at: int, evaluation: Evaluation, more: Mapping[str, float] | None = None) -> dict[str, Any]:
+        """One evaluation, `at` transitions, and `more` about how it acted until then; what was found is returned."""
         figures = figures_of(evaluation)
         row: dict[str, Any] = {
             "at": at,
@@ -171,6 +172,7 @@ class _Book:
             "wall_s": round(time.monotonic() - self._start_s, 2),
             **figures,
             "measure": self._job.settings.study.percent(figures),
+            **(more or {}),
         }
         if self._monitor.is_due(0.0, force=True):
             row |= keyed(self._monitor.measure(*self._trainer.weights(), self._trainer.metrics()))

@@ -68,7 +68,8 @@ def test_the_better_by_the_lowest_critic_acts() -> None:
         policy.take(saying(said))
         better = least(cloned) > least(own)
         np.testing.assert_allclose(policy.act(SEEN, explore=False), cloned if better else own, rtol=1e-5)
-        assert policy.clone_share == float(better)
+        assert policy.figures() == {"clone_share": float(better)}
+        assert policy.figures() == {}
     values = least_values(config, state.target_critics, SEEN, np.float32([own, cloned]))
     np.testing.assert_allclose(values, [least(own), least(cloned)], rtol=1e-4)
 

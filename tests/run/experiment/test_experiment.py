@@ -191,3 +191,14 @@ def test_every_row_is_a_change_of_the_agent_that_it_takes(row: str, small: str) 
     if row not in ("base", "two_layers", "z2", "no_entropy_backup"):  # which the quick agent has already
         assert merged.agent != base.agent
     assert agent.needs_demos == (row != "redq")
+
+
+@pytest.mark.parametrize(
+    "study", sorted(f"{p.parent.name}/{p.stem}" for p in (CONFIGS / "experiment").glob("*/*.yaml"))
+)
+def test_every_study_says_where_its_prior_data_comes_from(study: str) -> None:
+    said = OmegaConf.load(CONFIGS / "experiment" / f"{study}.yaml")
+    if "study" in said:
+        out = said.run.demos
+        assert said.study.prior.startswith("shipped") or out in said.study.prior
+        assert (CONFIGS.parent / out).exists() == said.study.prior.startswith("shipped")
