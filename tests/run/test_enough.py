@@ -30,7 +30,7 @@ DEADLINE_S = 100.0
 
 @pytest.fixture
 def wanted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    monkeypatch.setattr(Trainer, "warm_up", lambda self: 0.0)  # nothing is trained here
+    monkeypatch.setattr(Trainer, "warm_up", lambda self, from_demos: 0.0)  # nothing is trained here
     demos = make_demos(tmp_path / "demos.zarr", episodes=2)
     wanted = point_run(tmp_path, demos, clone_updates=0)
     return replace(wanted, run=replace(wanted.run, env_steps=STEPS), actor=replace(wanted.actor, realtime_priority=0))
