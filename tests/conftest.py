@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 # Set before anything imports JAX, and inherited by the processes that tests start.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("JAX_NUMPY_RANK_PROMOTION", "raise")  # (E, B, 1) - (B,) fails instead of giving (E, B, B)
+# Trade the speed of the compiled code, of which tests run little, for a tenth of what compiling takes.
+QUICKLY = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+os.environ.setdefault("XLA_FLAGS", f"{QUICKLY} --xla_cpu_parallel_codegen_split_count=1")
 
 # How fast examples come says something of the machine, not of this program.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -28,7 +31,6 @@ def pytest_collection(session: pytest.Session) -> None:
     worker = os.environ.get("PYTEST_XDIST_WORKER")
     if worker is None or session.config.args != session.config.getini("testpaths"):
         return
-    importlib.import_module("tests.agent.conftest")  # before any module starts a device of JAX, which reads flags once
     number, count = int(worker.removeprefix("gw")), int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
     names = [".".join(path.with_suffix("").parts) for path in sorted(Path("tests").rglob("test_*.py"))]
     start = len(names) * number // count

@@ -174,8 +174,8 @@ def test_a_ring_that_was_to_be_on_a_device_without_room_is_refused() -> None:
 
 
 def test_one_device_and_a_mesh_of_two_processes_learn_the_same() -> None:
-    flags = "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0"
-    environment = {**os.environ, "XLA_FLAGS": f"{flags} --xla_cpu_use_fusion_emitters=false"}
+    flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=2"
+    environment = {**os.environ, "XLA_FLAGS": flags}
     coordinator = f"127.0.0.1:{free_ports(1)[0]}"
     processes = [
         subprocess.Popen(
