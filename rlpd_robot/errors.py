@@ -6,6 +6,9 @@ worked. `cli.py` prints that sentence and exits with status 2; nothing has been 
 
 from collections.abc import Mapping, Sequence
 
+_MOST_DIFFERENCES = 5
+_LONGEST = 160  # characters of one
+
 
 class RlpdRobotError(Exception):
     """Base of all errors that a user can cause and mend."""
@@ -25,12 +28,27 @@ class SpecError(RlpdRobotError, ValueError):
         super().__init__(f"{where}: {problem}. Expected {expected}.")
 
 
+def in_brief(differences: Sequence[str]) -> str:
+    """What differs between two robots and tasks, as part of a sentence.
+
+    Task, horizon and sizes come first, since they say more than a robot's fields.
+    """
+    first = sorted(differences, key=lambda text: text.startswith("robot."))
+    told = [text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…" for text in first[:_MOST_DIFFERENCES]]
+    left = len(first) - len(told)
+    return "; ".join([*told, f"and {left} more"] if left else told)
+
+
 class SpecMismatchError(RlpdRobotError, ValueError):
-    """Two sides describe different robots or tasks; the differing fields are named."""
+    """Two sides describe different robots or tasks; what differs is named, in brief where it is much.
+
+    Attributes:
+        differences: all of them.
+    """
 
     def __init__(self, ours: str, theirs: str, differences: Sequence[str], remedy: str) -> None:
         self.differences = tuple(differences)
-        super().__init__(f"{theirs} does not match {ours}: {'; '.join(differences)}. {remedy}")
+        super().__init__(f"{theirs} does not match {ours}: {in_brief(differences)}. {remedy}")
 
 
 class StoreError(RlpdRobotError, OSError):

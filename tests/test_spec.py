@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from rlpd_robot.errors import SpecError
+from rlpd_robot.errors import SpecError, SpecMismatchError
 from rlpd_robot.robot.fake import FakeTask, fake_spec
 from rlpd_robot.robot.task import problem_of
 from rlpd_robot.spec import MAX_ELEMENTS, Field, ProblemSpec, RobotSpec, fingerprint
@@ -116,3 +116,17 @@ def test_differences_name_a_field_that_is_missing():
 def test_sizes_must_be_positive():
     with pytest.raises(SpecError, match="horizon is 0. Expected at least 1."):
         replace(PROBLEM, horizon=0)
+
+
+def test_much_that_differs_is_told_in_brief():
+    differences = [f"robot.state.f{i}.high: {[0] * 200} here, absent there" for i in range(9)] + [
+        'task: "a" here, "b" there'
+    ]
+    error = SpecMismatchError("this robot", "Store 'x'", differences, "Use another.")
+    text = str(error)
+    assert text.startswith(
+        'Store \'x\' does not match this robot: task: "a" here, "b" there; robot.state.f0.high: [0, 0'
+    )
+    assert text.endswith("…; and 5 more. Use another.")
+    assert len(text) < 1000
+    assert error.differences == tuple(differences)

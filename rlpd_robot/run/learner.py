@@ -8,7 +8,7 @@ import time
 from contextlib import ExitStack
 
 from rlpd_robot.data.demo_store import DemoStore, StoreWriter
-from rlpd_robot.errors import PeerTimeoutError, StoreError
+from rlpd_robot.errors import PeerTimeoutError, StoreError, in_brief
 from rlpd_robot.liveness import pulse
 from rlpd_robot.policy.snapshot_file import save_snapshot
 from rlpd_robot.run.checkpoint import CHECKPOINTS, fingerprint_of
@@ -285,7 +285,7 @@ class Learner:
             self._problem = problem
         if problem.fingerprint == self._problem.fingerprint:
             return None
-        text = "; ".join(self._problem.differences(problem))
+        text = in_brief(self._problem.differences(problem))
         source = f"the demonstrations in {self._settings.run.demos}" if self._demos is not None else "this run"
         return f"the actor's robot and task differ from those of {source}: {text}. Give both the same robot and task."
 

@@ -169,6 +169,8 @@ class CollectSettings:
     def __post_init__(self) -> None:
         at_least("collect.episodes", self.episodes, 1)
         check_seed("collect.seed", self.seed)
+        if not 0.0 <= self.noise < math.inf:
+            raise ConfigError("collect.noise", self.noise, "a finite number of at least 0")
         at_least("collect.max_attempts", self.max_attempts, 0)
 
 

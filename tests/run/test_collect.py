@@ -1,3 +1,4 @@
+import math
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +84,12 @@ def test_paths_must_be_given(tmp_path: Path, policy: str, missing: str, key: str
     given = {"out": str(tmp_path / "demos.zarr"), "policy": policy, missing: None}
     with pytest.raises(ConfigError, match=f"^Setting '{key}' must be a path. Received None.$"):
         collect(tmp_path, **given)
+
+
+@pytest.mark.parametrize("noise", [-0.1, math.inf, math.nan])
+def test_noise_that_is_none(noise: float) -> None:
+    with pytest.raises(ConfigError, match=r"'collect\.noise' must be a finite number of at least 0\. Received"):
+        CollectSettings(noise=noise)
 
 
 def test_no_policy(tmp_path: Path) -> None:

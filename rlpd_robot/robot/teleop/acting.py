@@ -1,5 +1,6 @@
 """Sources without a person: a policy, trained or scripted, and actions that are played back."""
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from importlib import import_module
@@ -73,7 +74,7 @@ def trained(
         seed: of exploration and noise.
 
     Raises:
-        ConfigError: no path, or a policy for another number of actions.
+        ConfigError: no path, a policy for another number of actions, or a noise that is none.
         StoreError, DataError: there is no such file, or it is damaged.
     """
     if not policy:
@@ -84,6 +85,8 @@ def trained(
     size = len(snapshot.arrays["mean/bias"]) if "mean/bias" in snapshot.arrays else 0
     if size != spec.command_size:
         raise ConfigError("teleop.policy", policy, f"a policy with {spec.command_size} actions; this one has {size}")
+    if not 0.0 <= noise < math.inf:
+        raise ConfigError("teleop.noise", noise, "a finite number of at least 0")
     rng = np.random.default_rng([seed, 0x7E])
     return PolicyTeleop(spec, NoisyPolicy(NumpyActor(snapshot, rng), noise, rng), explore)
 

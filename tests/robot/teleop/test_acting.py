@@ -45,6 +45,8 @@ def test_a_policy_that_does_not_fit(tmp_path):
         trained(fake_spec(size=3), path)
     with pytest.raises(StoreError, match="there is no such policy file"):
         trained(SPEC, str(tmp_path / "none.npz"))
+    with pytest.raises(ConfigError, match=r"'teleop\.noise' must be a finite number of at least 0\. Received -1"):
+        trained(SPEC, path, noise=-1.0)
     with pytest.raises(ConfigError, match=r"teleop.policy"):
         trained(SPEC)
 
